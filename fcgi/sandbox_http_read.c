@@ -93,6 +93,8 @@ static int field_read(struct fare_sb_conn *conn, const char *name, const char *v
 
 		head->is_json = !strncasecmp(value, "application/json", n) && (!value[n] || value[n] == ';' || value[n] == ' ');
 	} else if (!strcasecmp(name, "authorization")) {
+		if (head->has_bearer)
+			return bad(error, "Authorization is said twice.");
 		bearer_read(conn, value);
 	} else if (!strcasecmp(name, "expect")) {
 		head->has_expect = true;
