@@ -1,7 +1,8 @@
 /*
- * Fault points, compiled in by --enable-faults only. FAREBOX_FAULT="name:action[@n],..." in the environment strikes at the nth pass (default 1) of the point with
+ * Fault points, compiled in by --enable-faults only. FAREBOX_FAULT="name:action[@n],..." in the environment strikes at the nth pass (default 1; @*: at each) of the point with
  * that name: `kill` (SIGKILL to self), `exit`, `fail` (the point returns true: the caller acts as if the operation failed), `sleep=MS`, `hold=PATH` (waits while the file PATH exists).
- * Points may also be read from the file named by FAREBOX_FAULT_FILE at each pass, so that a test can switch them on and off under load. Every pass of a struck point is logged, so a test can see that it was hit.
+ * Points may also be read from the file named by FAREBOX_FAULT_FILE at each pass, so that a test can switch them on and off under load (passes count from a rule's
+ * appearance there). Every pass of a struck point is logged, so a test can see that it was hit.
  */
 #ifndef FARE_BASE_FAULT_H
 #define FARE_BASE_FAULT_H

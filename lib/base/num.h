@@ -9,6 +9,7 @@
 
 bool fare_num_u64(struct fare_span s, uint64_t min, uint64_t max, uint64_t *out) FARE_MUST;
 bool fare_num_i64(struct fare_span s, int64_t min, int64_t max, int64_t *out) FARE_MUST;
+int fare_num_hex(char c); /* value of a hexadecimal digit of either case, -1: none */
 
 /* Fixed-width big-endian integers: the byte order of all keys, records and messages of farebox. */
 static inline void fare_put_u16(uint8_t *p, uint16_t v) { p[0] = (uint8_t)(v >> 8); p[1] = (uint8_t)v; }

@@ -1,0 +1,150 @@
+/* Files. */
+#include "base/first.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/fs.h"
+
+enum { READ_PIECE_N = 64 * 1024 };
+
+bool fare_path(char *out, size_t size, const char *dir, const char *name)
+{
+	int n = snprintf(out, size, "%s/%s", dir, name);
+	return n >= 0 && (size_t)n < size;
+}
+
+bool fare_fd_nonblock(int fd, bool on)
+{
+	int flags = fcntl(fd, F_GETFL);
+	if (flags < 0)
+		return false;
+	flags = on ? flags | O_NONBLOCK : flags & ~O_NONBLOCK;
+	return fcntl(fd, F_SETFL, flags) == 0;
+}
+
+bool fare_write_all(int fd, const void *p, size_t n)
+{
+	const char *at = p;
+	while (n > 0) {
+		ssize_t put = write(fd, at, n);
+		if (put >= 0) {
+			at += put;
+			n -= (size_t)put;
+		} else if (errno == EAGAIN) {
+			struct pollfd w = {.fd = fd, .events = POLLOUT};
+			poll(&w, 1, -1);
+		} else if (errno != EINTR) {
+			return false;
+		}
+	}
+	return true;
+}
+
+static bool set_errno(int e)
+{
+	errno = e;
+	return false;
+}
+
+/* Reads until the end; a full buffer is asked for one byte more, to tell "fits exactly" from "too large". */
+static bool read_to_end(int fd, struct fare_buf *out)
+{
+	for (;;) {
+		char extra;
+		size_t room = out->max - out->n < READ_PIECE_N ? out->max - out->n : READ_PIECE_N;
+		if (!fare_buf_reserve(out, room))
+			return set_errno(ENOMEM);
+		ssize_t got = room > 0 ? read(fd, out->p + out->n, room) : read(fd, &extra, 1);
+		if (got == 0)
+			return true;
+		if (got < 0 && errno != EINTR)
+			return false;
+		if (got > 0 && room == 0)
+			return set_errno(EFBIG);
+		if (got > 0)
+			out->n += (size_t)got;
+	}
+}
+
+bool fare_file_read(const char *path, struct fare_buf *out)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return false;
+	bool ok = read_to_end(fd, out);
+	int saved = errno;
+	close(fd);
+	errno = saved;
+	return ok;
+}
+
+/* Makes a rename in that folder durable. */
+static bool sync_folder_of(const char *path)
+{
+	char dir[FARE_PATH_N];
+	const char *slash = strrchr(path, '/');
+	size_t n = !slash ? 0 : slash == path ? 1 : (size_t)(slash - path);
+	if (!fare_span_copy(n > 0 ? fare_span_at(path, n) : fare_span_of("."), dir, sizeof dir))
+		return set_errno(ENAMETOOLONG);
+	int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (fd < 0)
+		return false;
+	bool ok = fsync(fd) == 0;
+	int saved = errno;
+	close(fd);
+	errno = saved;
+	return ok;
+}
+
+bool fare_file_write(const char *path, const void *p, size_t n, mode_t mode)
+{
+	char other[FARE_PATH_N];
+	int len = snprintf(other, sizeof other, "%s.XXXXXX", path);
+	if (len < 0 || (size_t)len >= sizeof other)
+		return set_errno(ENAMETOOLONG);
+	int fd = mkostemp(other, O_CLOEXEC);
+	if (fd < 0)
+		return false;
+	bool ok = fchmod(fd, mode) == 0 && fare_write_all(fd, p, n) && fsync(fd) == 0;
+	int saved = errno;
+	close(fd);
+	errno = saved;
+	if (ok && rename(other, path) == 0)
+		return sync_folder_of(path);
+	saved = errno;
+	unlink(other);
+	return set_errno(saved);
+}
+
+static bool mkdir_if_missing(const char *path, mode_t mode)
+{
+	struct stat st;
+	if (mkdir(path, mode) == 0)
+		return true;
+	int saved = errno; /* EEXIST, but also EROFS or EACCES for a folder that is there */
+	if (stat(path, &st) == 0)
+		return S_ISDIR(st.st_mode) || set_errno(ENOTDIR);
+	return set_errno(saved);
+}
+
+bool fare_mkdirs(const char *path, mode_t mode)
+{
+	char part[FARE_PATH_N];
+	if (!fare_span_copy(fare_span_of(path), part, sizeof part))
+		return set_errno(ENAMETOOLONG);
+	for (char *p = part; *p; p++) {
+		if (*p != '/' || p == part || p[-1] == '/')
+			continue;
+		*p = '\0';
+		if (!mkdir_if_missing(part, mode))
+			return false;
+		*p = '/';
+	}
+	return mkdir_if_missing(part, mode);
+}
