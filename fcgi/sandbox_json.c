@@ -169,7 +169,7 @@ static int names_add(struct scan *s, struct names *names, const char *raw, size_
 
 	if (names->name_n == FARE_SB_MEMBERS_MAX)
 		return fail(s, "too many members in an object");
-	if (names->text_max - names->text_n < n) {
+	if (!text || names->text_max - names->text_n < n) {
 		names->text_max = names->text_n + n + 256;
 		text = realloc(names->text, names->text_max);
 		if (!text)
@@ -186,6 +186,8 @@ static int names_add(struct scan *s, struct names *names, const char *raw, size_
 		names->name_max = max;
 	}
 	decoded_n = name_decode(raw, n, text + names->text_n);
+	if (memchr(text + names->text_n, 0, decoded_n)) /* json-c would see another, shorter name */
+		return fail(s, "NUL in a member's name");
 	for (size_t i = 0; i < names->name_n; i++)
 		if (names->name[i].n == decoded_n && !memcmp(text + names->name[i].at, text + names->text_n, decoded_n))
 			return fail(s, "duplicate member");

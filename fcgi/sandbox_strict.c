@@ -136,6 +136,7 @@ static void embedding_read(struct fare_sb_request *req, struct json_object *root
 static void root_read(struct fare_sb_request *req, struct json_object *root, struct fare_sb_error *error)
 {
 	struct json_object *v;
+	size_t n;
 
 	if (!json_object_object_get_ex(root, "model", &v)) {
 		fare_sb_error_set(error, 400, "missing_required_parameter", "model", "you must provide a model parameter");
@@ -144,7 +145,8 @@ static void root_read(struct fare_sb_request *req, struct json_object *root, str
 	fare_sb_fields_check(root, req->api, error);
 	if (error->status)
 		return;
-	if (!json_object_get_string_len(v) || json_object_get_string_len(v) > FARE_SB_NAME_MAX) {
+	n = (size_t)json_object_get_string_len(v);
+	if (!n || n > FARE_SB_NAME_MAX || memchr(json_object_get_string(v), 0, n)) {
 		fare_sb_error_set(error, 404, "model_not_found", "model", "The model does not exist.");
 		return;
 	}

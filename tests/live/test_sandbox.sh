@@ -1,6 +1,7 @@
 #!/bin/sh
 # Does farebox-sandbox behave as its models' names say, is it strict, and does it count what it served?
 # Run from the build folder, or with SANDBOX naming the program.
+# shellcheck disable=SC2317 # functions that wait_until calls by name
 set -eu
 
 here=$(cd "$(dirname "$0")" && pwd)
@@ -55,6 +56,7 @@ record() {
 		sed 's/.*"deliveries":\([0-9]*\),"input_tokens":\([0-9]*\),"output_tokens":\([0-9]*\),"ending":"\([a-z_]*\)".*/\1 \2 \3 \4/'
 }
 
+is_between() { [ "$1" -gt 0 ] && [ "$1" -le "$2" ] && [ "$2" -lt 1000 ]; }
 chunks() { grep -c "$1" "$tmp/answer" || :; }
 
 # --- proper answers ---
@@ -172,7 +174,9 @@ chat sandbox-tick-20-6 '"stream":true'
 is "tick: chunks" 6 "$(chunks '"content":"[^"]')"
 post chat/completions '{"model":"sandbox-tick-100-1000","stream":true,"messages":[{"role":"user","content":"x"}]}' -m 1
 is "tick: hang-up is seen" client_gone "$(record $id | cut -d ' ' -f 4)"
-is "tick: counts what was sent" "$(chunks '"content":"[^"]')" "$(record $id | cut -d ' ' -f 3)"
+got=$(chunks '"content":"[^"]')
+counted=$(record $id | cut -d ' ' -f 3)
+check "tick: something came, and no more than was counted" is_between "$got" "$counted"
 chat sandbox-full '"max_completion_tokens":77'
 has "full: all of it" '"completion_tokens":77,' "$body"
 has "full: finish" '"finish_reason":"length"' "$body"
@@ -233,6 +237,8 @@ strict "array" '[]'
 strict "duplicate member" "{\"model\":\"sandbox-chat\",\"n\":1,\"n\":1,$m}"
 strict "duplicate member, escaped" "{\"model\":\"sandbox-chat\",\"n\":1,\"\\u006e\":1,$m}"
 strict "duplicate member within" '{"model":"sandbox-chat","messages":[{"role":"user","role":"user","content":"x"}]}'
+strict "empty name" "{\"\":1,\"model\":\"sandbox-chat\",$m}"
+strict "NUL in a name" "{\"model\":\"sandbox-chat\",\"n\\u0000\":1,$m}"
 strict "invalid UTF-8" "$(printf '{"model":"sandbox-chat","messages":[{"role":"user","content":"\300\200"}]}')"
 strict "surrogate in UTF-8" "$(printf '{"model":"sandbox-chat","messages":[{"role":"user","content":"\355\240\200"}]}')"
 strict "control character" "$(printf '{"model":"sandbox-chat","messages":[{"role":"user","content":"\001"}]}')"
