@@ -21,7 +21,10 @@ void fare_loop_free(struct fare_loop **l);
 void fare_loop_run(struct fare_loop *l);        /* until stopped */
 void fare_loop_stop(struct fare_loop *l);
 
-/* events: what happened (FARE_READ | FARE_WRITE | FARE_CLOSED). The callback may free its own watch. */
+/*
+ * events: what happened (FARE_READ | FARE_WRITE | FARE_CLOSED). FARE_CLOSED is asked for together with FARE_READ or FARE_WRITE only: a hang-up
+ * with unread bytes is told to readers and writers alone. The callback may free its own watch.
+ */
 typedef void fare_watch_fn(void *arg, int fd, unsigned events);
 struct fare_watch *fare_watch_new(struct fare_loop *l, int fd, unsigned events, fare_watch_fn *fn, void *arg);
 void fare_watch_set(struct fare_watch *w, unsigned events); /* 0: none */
