@@ -36,8 +36,8 @@ static int request_line_read(struct fare_sb_head *head, char *line, struct fare_
 		return bad(error, "The request line is malformed.");
 	if (strcmp(version, "HTTP/1.1") && strcmp(version, "HTTP/1.0"))
 		return bad(error, "The version of HTTP is not known.");
-	strcpy(head->method, line);
-	strcpy(head->target, target);
+	snprintf(head->method, sizeof head->method, "%s", line);
+	snprintf(head->target, sizeof head->target, "%s", target);
 	head->http10 = !strcmp(version, "HTTP/1.0");
 	head->close = head->http10;
 	return 0;
@@ -67,7 +67,7 @@ static int call_id_read(struct fare_sb_head *head, const char *value, struct far
 {
 	if (head->call_id[0] || !is_token(value) || strlen(value) > FARE_SB_NAME_MAX)
 		return bad(error, "Farebox-Call-Id is malformed or said twice.");
-	strcpy(head->call_id, value);
+	snprintf(head->call_id, sizeof head->call_id, "%s", value);
 	return 0;
 }
 
