@@ -13,7 +13,7 @@ int fare_unix_connect(const char *path, int type);                          /* b
 bool fare_peer_uid(int fd, uid_t *uid, pid_t *pid) FARE_MUST;               /* SO_PEERCRED */
 bool fare_fd_nonblock(int fd, bool on);
 bool fare_write_all(int fd, const void *p, size_t n) FARE_MUST;
-bool fare_file_read(const char *path, struct fare_buf *out) FARE_MUST;      /* whole file, at most out->max bytes; errno */
+bool fare_file_read(const char *path, struct fare_buf *out) FARE_MUST;      /* appends the whole file; EFBIG when out->max is too small */
 bool fare_file_write(const char *path, const void *p, size_t n, mode_t mode) FARE_MUST; /* other name, fsync, rename */
 bool fare_mkdirs(const char *path, mode_t mode) FARE_MUST;
 bool fare_path(char *out, size_t size, const char *dir, const char *name) FARE_MUST;    /* dir/name; false when too long */

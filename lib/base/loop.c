@@ -90,8 +90,15 @@ void fare_loop_post(struct fare_loop *l, struct fare_post_node *node)
 		loop_wake(l);
 }
 
-static void use_threads(void)
+static void log_libevent(int severity, const char *text)
 {
+	if (severity >= EVENT_LOG_WARN)
+		fare_log(severity == EVENT_LOG_WARN ? FARE_WARN : FARE_ALARM, "libevent: %s", text);
+}
+
+static void libevent_init(void)
+{
+	event_set_log_callback(log_libevent);
 	if (evthread_use_pthreads() != 0)
 		fare_fatal("libevent has no thread support");
 }
@@ -99,7 +106,7 @@ static void use_threads(void)
 struct fare_loop *fare_loop_new(void)
 {
 	static pthread_once_t once = PTHREAD_ONCE_INIT;
-	pthread_once(&once, use_threads);
+	pthread_once(&once, libevent_init);
 	struct fare_loop *l = fare_alloc(sizeof *l);
 	pthread_mutex_init(&l->lock, NULL);
 	l->tail = &l->first;

@@ -24,6 +24,7 @@ void fare_loop_stop(struct fare_loop *l);
 /*
  * events: what happened (FARE_READ | FARE_WRITE | FARE_CLOSED). FARE_CLOSED is asked for together with FARE_READ or FARE_WRITE only: a hang-up
  * with unread bytes is told to readers and writers alone. The callback may free its own watch.
+ * Sockets, pipes and the like: a descriptor that cannot be watched (a plain file, a closed one) is our bug and stops the process.
  */
 typedef void fare_watch_fn(void *arg, int fd, unsigned events);
 struct fare_watch *fare_watch_new(struct fare_loop *l, int fd, unsigned events, fare_watch_fn *fn, void *arg);
