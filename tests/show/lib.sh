@@ -1,4 +1,5 @@
 # shellcheck shell=sh
+# shellcheck disable=SC2154
 # Shared by the commands under tests/show: an instance of its own through bin/quickstart, and the books checked from outside. Sourced after tests/lib.sh.
 #
 #   show_up [QUICKSTART-ARGUMENT...]  an instance in $tmp/home on a free port, its env read; $show_settings (a JSON object) becomes its farebox.json first
@@ -88,7 +89,7 @@ show_books() {
 
 show_end() {
 	show_down
-	rm -rf "$tmp/home"
+	rm -rf "${tmp:?}/home"
 	echo "$tests_ok ok, $tests_failed failed: $1"
 	[ "$tests_failed" -eq 0 ] && [ "$tests_ok" -gt 0 ] || exit 1
 	exit 0
