@@ -5,7 +5,7 @@
 #   show_up [QUICKSTART-ARGUMENT...]  an instance in $tmp/home on a free port, its env read; $show_settings (a JSON object) becomes its farebox.json first
 #   show_down                         ends it; also done at the script's end
 #   show_accounts N AMOUNT            accounts show-1..N, credited; their keys, a line each, in $tmp/keys
-#   show_settled [S]                  waits until no hold is left
+#   show_settled                      waits a minute until no hold is left
 #   show_books                        checks balances against ledgers, entries against what the sandbox saw, and verify
 #   show_end FIGURE                   the figure last; exits 0 or 1
 
@@ -53,7 +53,7 @@ show_field() { sed -n "s/.*\"$1\": *\"\{0,1\}\([^\",}]*\).*/\1/p"; }
 show_holds() { farebox status --json | show_field holds; }
 show_no_holds() { [ "$(show_holds)" = 0 ]; }
 show_settled() {
-	if wait_until "${1:-60}" show_no_holds; then ok "no hold left"; else not_ok "no hold left" "holds: $(show_holds)"; fi
+	if wait_until 60 show_no_holds; then ok "no hold left"; else not_ok "no hold left" "holds: $(show_holds)"; fi
 }
 
 # Amounts have nine places: without the point they are whole nano-dollars.
@@ -94,3 +94,10 @@ show_end() {
 	[ "$tests_failed" -eq 0 ] && [ "$tests_ok" -gt 0 ] || exit 1
 	exit 0
 }
+
+show_workers() { pgrep -P "$(head -n 1 "$tmp/home/run/keeper.pid")" -f farebox.fcgi; }
+show_bank() { pgrep -f "farebox-bank.*--home $tmp/home( |\$)"; }
+show_load() { "$show_top/.build/tests/live/farebox-load" --url "$FAREBOX_URL" "$@"; }
+show_live() { curl -s "$SANDBOX_URL/sandbox/live" | show_field live; }
+show_live_is() { [ "$(show_live)" -eq "$1" ]; }
+show_live_least() { [ "$(show_live)" -ge "$1" ]; }
