@@ -1,0 +1,42 @@
+/*
+ * A worker's link to the bank: its slots, its meter, and one connection that all its threads share. A thread of the link's own connects (starting a bank where
+ * none runs), says hello with every slot that is not free (R10), says again what is unanswered, and takes answers by call id and state (R11).
+ *
+ * A call's way: slot -> admit -> (granted) sent -> progress... -> usage -> final -> settle, or -> void at any point before `sent`. After settle or void the slot is
+ * the link's until the bank has acknowledged it (R12); the caller never touches it again. Thread-safe; the meter writers of one slot belong to one thread at a time.
+ */
+#ifndef FARE_BANK_CLIENT_H
+#define FARE_BANK_CLIENT_H
+
+#include "bank/admission.h"
+#include "bank/meter.h"
+
+struct fare_link;
+enum { FARE_SLOTS_MAX = 8192 };
+
+enum fare_asked { FARE_ASKED_ANSWERED = 1, FARE_ASKED_TIMEOUT = 2 /* no bank, or no answer in time: void the slot, answer 503 store_unavailable */ };
+
+/* Makes the incarnation and its meter in run_dir. NULL: one line in error. The link connects by itself. */
+struct fare_link *fare_link_new(const char *home, const char *run_dir, unsigned worker_no, unsigned slots, char error[FARE_ERROR_N]);
+/* No new slots; waits until all slots are free, at most timeout_ms. True: all were. */
+bool fare_link_drain(struct fare_link *l, uint64_t timeout_ms);
+void fare_link_free(struct fare_link **l);
+unsigned fare_link_busy(struct fare_link *l); /* slots that are not free */
+
+/* A free slot, now in state idle for this call id; -1: all are taken (503 overloaded). */
+int fare_link_slot(struct fare_link *l, struct fare_id call_id);
+/* Blocks a doorman. The answer is filled in only with FARE_ASKED_ANSWERED. Refused: the slot is free again already. */
+enum fare_asked fare_link_admit(struct fare_link *l, int slot, const struct fare_admit *ask, struct fare_admit_answer *answer, uint64_t timeout_ms);
+void fare_link_void(struct fare_link *l, int slot);
+void fare_link_settle(struct fare_link *l, int slot); /* after fare_meter_final */
+
+/* Is this key good (for GETs that cost nothing)? Needs no slot. answer->granted, or why not. */
+enum fare_asked fare_link_check(struct fare_link *l, const struct fare_admit *ask, struct fare_admit_answer *answer, uint64_t timeout_ms);
+
+/* Meter writers; plain stores, no lock, no system call. */
+void fare_meter_sent(struct fare_link *l, int slot, uint64_t prompt_text_bytes);
+void fare_meter_progress(struct fare_link *l, int slot, uint64_t received_bytes, uint64_t relayed_text_bytes); /* totals so far; makes it `streaming` */
+void fare_meter_usage(struct fare_link *l, int slot, const struct fare_usage *u, bool clamped);                /* the provider's own, the last one wins */
+void fare_meter_final(struct fare_link *l, int slot, enum fare_ending ending);
+
+#endif
