@@ -7,91 +7,20 @@
 #define FARE_BANK_BOOKS_H
 
 #include "base/buf.h"
-#include "base/id.h"
-#include "base/secret.h"
-#include "money/amount.h"
-#include "money/ending.h"
-#include "money/price.h"
+#include "store/records.h"
 
-enum { FARE_NAME_N = 128, FARE_URL_N = 512, FARE_NOTE_N = 256, FARE_GLOBS_N = 512, FARE_ERROR_N = 256 };
-
-struct fare_account {
-	uint64_t id;              /* 1.. ; 0: none */
-	char name[FARE_NAME_N];   /* letters, digits, . _ - @ ; unique */
-	struct fare_amount balance;       /* credits - debits (charges are debits); the ledger's running balance */
-	struct fare_amount credits, debits; /* totals, both >= 0 */
-	struct fare_amount credit_limit;  /* >= 0 */
-	uint64_t entries;         /* number of its last ledger entry; entries are 1.. */
-	struct fare_hash head;    /* hash of its last entry */
-	uint64_t created_ms;
-	bool closed;
-};
-
-enum fare_key_state { FARE_KEY_LIVE = 1, FARE_KEY_REVOKED = 2 };
-struct fare_key {
-	uint64_t id;              /* 1.. */
-	uint64_t account;
-	struct fare_hash hash;    /* SHA-256 of the key's text */
-	char name[FARE_NAME_N];
-	char models[FARE_GLOBS_N]; /* comma-separated globs; "": all */
-	char ip[FARE_GLOBS_N];     /* comma-separated CIDRs; "": all */
-	uint64_t created_ms, expires_ms; /* 0: never */
-	uint8_t state;
-};
-
-enum fare_style { FARE_STYLE_OPENAI = 1 };
-struct fare_provider {
-	uint64_t id;
-	char name[FARE_NAME_N];
-	uint8_t style;
-	char base_url[FARE_URL_N];
-	char key_file[FARE_URL_N]; /* one of the two, or both empty (no key) */
-	char key_env[FARE_NAME_N];
-	bool removed;
-};
-
-enum fare_bound_field { FARE_BOUND_MAX_TOKENS = 1, FARE_BOUND_MAX_COMPLETION_TOKENS = 2 };
-/* A model as one price version of it. Versions are numbered over the whole instance and never deleted, so an entry's price_version always finds its price. */
-struct fare_model {
-	uint64_t version;          /* price version, 1.. */
-	uint64_t provider;         /* provider id */
-	char name[FARE_NAME_N];    /* what callers say */
-	char upstream[FARE_NAME_N]; /* what the provider is told */
-	struct fare_price price;
-	uint64_t max_output, context; /* tokens, 0: unknown */
-	uint8_t bound_field;
-	uint64_t created_ms;
-	bool removed;              /* no longer offered */
-	bool priced;               /* false: known, but refused with model_not_priced */
-};
-
-enum fare_kind { FARE_KIND_CALL = 1, FARE_KIND_CREDIT, FARE_KIND_DEBIT, FARE_KIND_CORRECTION, FARE_KIND_RERATE, FARE_KIND_OUTAGE, FARE_KIND_RESTORED };
-
-enum { FARE_ENTRY_ESTIMATED = 1, FARE_ENTRY_CLAMPED = 2, FARE_ENTRY_OVER_HOLD = 4 };
-struct fare_entry {
-	uint64_t account, number;
-	uint8_t kind;
-	uint8_t ending;           /* enum fare_ending, 0 for what isn't a call */
-	uint16_t flags;           /* FARE_ENTRY_ */
-	struct fare_id call_id;   /* zero for what isn't a call */
-	uint64_t key;             /* key id of a call */
-	struct fare_amount amount;  /* signed by its effect on the balance: a charge is negative */
-	struct fare_amount balance; /* after it */
-	struct fare_amount hold;    /* of a call */
-	uint64_t price_version;
-	char model[FARE_NAME_N];
-	struct fare_usage usage;
-	uint64_t time_ms;         /* max(wall, last) */
-	uint64_t batch;           /* the seal that covers it */
-	struct fare_id corrects;  /* zero: nothing */
-	char ref[FARE_NAME_N], note[FARE_NOTE_N];
-	struct fare_hash prev, hash;
-};
+enum { FARE_ERROR_N = FARE_STORE_ERROR_N };
 
 enum fare_op_type { FARE_OP_POST = 1, FARE_OP_ACCOUNT_PUT, FARE_OP_KEY_PUT, FARE_OP_PROVIDER_PUT, FARE_OP_MODEL_PUT, FARE_OP_OUTAGE };
 enum fare_applied { FARE_APPLIED = 1, FARE_ALREADY = 2 /* call id or ref is in the ledger: nothing written, entry filled in */, FARE_REFUSED_OP = 3 /* text in error; nothing written */ };
 
-/* One change. PUTs carry the whole record; id (version for models) 0 makes a new one, and the id it got is filled in. */
+/*
+ * One change. PUTs carry the whole record; id (version for models) 0 makes a new one, and the record as it is stored then (its id with it) is filled in.
+ * Refused, among others: text that is not UTF-8 or holds controls; a name or key hash that is taken; another hash or account for a key; another price, provider, name or
+ * `priced` for a price version (make a new version); a call whose charge is not what fare_price_cost says of its price version and usage (nothing for a free ending, or
+ * when nothing was used at all); a charge above 0, a credit not above 0, a debit not below 0; a `ref` used before with another amount; `corrects` of an unknown call.
+ * OUTAGE: u.post with kind OUTAGE or RESTORED, time and note; it goes to account 0, the house's own chain.
+ */
 struct fare_op {
 	uint8_t type;
 	union {
@@ -110,7 +39,8 @@ struct fare_books;
 /* Opens (making it when create is true) DIR/store of a home: recovery, then a flush (rule R6). The caller holds store/LOCK. On failure: NULL and one line in error. An unknown schema is refused. */
 struct fare_books *fare_books_open(const char *home, bool create, char error[FARE_ERROR_N]);
 void fare_books_close(struct fare_books **b);
-void fare_books_ids(struct fare_books *b, uint8_t store_id[16], uint8_t epoch[16]);
+void fare_books_ids(struct fare_books *b, uint8_t store_id[FARE_STORE_ID_N], uint8_t epoch[FARE_EPOCH_N]);
+int fare_books_renew_epoch(struct fare_books *b) FARE_MUST; /* after a restore, before anything else; durable when it returns 0 */
 
 /* The writer's: begin, apply each, commit. Nonzero: the store failed, with the reason logged; exit. A refused op does not fail the batch. An empty batch writes nothing. */
 int fare_books_begin(struct fare_books *b) FARE_MUST;
@@ -123,22 +53,33 @@ int fare_books_each_account(struct fare_books *b, bool (*fn)(void *, const struc
 int fare_books_each_key(struct fare_books *b, bool (*fn)(void *, const struct fare_key *), void *arg) FARE_MUST;
 int fare_books_each_provider(struct fare_books *b, bool (*fn)(void *, const struct fare_provider *), void *arg) FARE_MUST;
 int fare_books_each_model(struct fare_books *b, bool (*fn)(void *, const struct fare_model *), void *arg) FARE_MUST; /* every version, ascending */
+/* Totals of calls per day, key and model, from a day on: of one account, or (account 0) of all, by account. */
+int fare_books_each_usage(struct fare_books *b, uint64_t account, uint32_t from_day, bool (*fn)(void *, const struct fare_usage_total *), void *arg) FARE_MUST;
 /* Entries of one account from a number on; stops after the last. */
 int fare_books_each_entry(struct fare_books *b, uint64_t account, uint64_t from_number, bool (*fn)(void *, const struct fare_entry *), void *arg) FARE_MUST;
 /* By call id: 1 found, 0 not, -1 failed. */
 int fare_books_find_call(struct fare_books *b, struct fare_id call_id, struct fare_entry *out) FARE_MUST;
 
-struct fare_seal {
-	uint64_t number, entries; /* entries of this batch */
-	uint64_t time_ms;
-	struct fare_hash entries_hash, prev, hash;
-	uint64_t total_entries;
-	struct fare_amount total_credits, total_debits; /* of the instance */
-};
 int fare_books_head_seal(struct fare_books *b, struct fare_seal *out) FARE_MUST; /* number 0: none yet */
-/* Entries and seals in batch order, as one JSON object a line (contract of `ledger --all --json`) handed to fn. */
+/* Entries and seals in batch order (a batch's entries, then its seal), each as one JSON object without newline (contract of `ledger --all --json`); an entry's has its account's name in front. */
 int fare_books_export(struct fare_books *b, bool (*fn)(void *, const char *line, size_t n), void *arg) FARE_MUST;
-void fare_entry_json(const struct fare_entry *e, struct fare_buf *out); /* one object, contract of `ledger --json`, no newline */
+/* One object, contract of `ledger --json`, no newline. account: its name, as member `account`; NULL leaves that out. */
+void fare_entry_json(const struct fare_entry *e, const char *account, struct fare_buf *out);
+void fare_seal_json(const struct fare_seal *s, struct fare_buf *out);
+const char *fare_kind_word(uint8_t kind); /* "call", ...; "" for none */
+
+/*
+ * Hashes, so that any script can recheck an export. An entry's hash is the SHA-256 of these lines, each ended by a newline; a value is written as in the entry's JSON
+ * object (text unescaped), null as an empty line:
+ *   farebox entry 1 | account_id | number | kind | call_id | key_id | amount | balance | hold | price_version | model |
+ *   the five usage figures in the order input_tokens output_tokens cached_tokens cache_write_tokens reasoning_tokens, parted by spaces (usage null: an empty line) |
+ *   ending | flags, parted by spaces | time | batch | corrects | ref | note | prev
+ * `prev` is the hash of the account's entry before, 64 zeros for the first. A seal's hash, likewise:
+ *   farebox seal 1 | number | entries | time | entries_hash | total_entries | total_credits | total_debits | prev
+ * entries_hash is the SHA-256 of the hashes of the batch's entries in order, in hexadecimal, each ended by a newline. Totals are the instance's, up to this seal.
+ */
+void fare_entry_hash(const struct fare_entry *e, struct fare_hash *out);
+void fare_seal_hash(const struct fare_seal *s, struct fare_hash *out);
 
 struct fare_verify { uint64_t entries, accounts, seals; bool ok; char first_fault[FARE_NOTE_N]; };
 /* Recomputes all: each entry's hash and chain, running balances, account records, call index, seals and their totals, usage totals, price versions and the cost of each call from them.

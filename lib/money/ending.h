@@ -4,6 +4,8 @@
 
 #include "base/first.h"
 
+#include <stdbool.h>
+
 enum fare_ending {
 	FARE_ENDING_NONE = 0,
 	FARE_COMPLETE = 1,
@@ -19,5 +21,6 @@ enum fare_ending {
 	FARE_ENDING_N
 };
 const char *fare_ending_word(enum fare_ending e); /* "complete", ... ; "" for none or unknown */
+bool fare_ending_is_free(enum fare_ending e);    /* charged 0 whatever the usage says: not_sent, upstream_error, meter_damaged */
 
 #endif

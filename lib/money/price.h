@@ -19,13 +19,15 @@ struct fare_price {
 	int64_t per_call;               /* nano, >= 0 */
 };
 
-/* False: overflow of 64 bits, or cached + cache_write above input (callers clamp usage first). */
+/* No price negative (-1 only for the cache's two), and the cost of 2^40 tokens each way fits 64 bits (some 8,000 a million tokens, both ways together). */
+bool fare_price_is_sane(const struct fare_price *p);
+/* False: overflow of 64 bits, a negative price, or cached + cache_write above input (callers clamp usage first). */
 bool fare_price_cost(const struct fare_price *p, const struct fare_usage *u, struct fare_amount *out) FARE_MUST;
 /* Forces a usage into sense: parts within their wholes, counts at most 2^40. True when something was changed. */
 bool fare_usage_clamp(struct fare_usage *u);
 /* input tokens x the dearest input price + output bound x choices x output price + per call, rounded up. */
 bool fare_price_hold(const struct fare_price *p, uint64_t input_tokens, uint64_t output_bound, uint64_t choices, struct fare_amount *out) FARE_MUST;
-/* The largest output bound per choice whose hold is at most `available`; 0 when not even the input is affordable; UINT64_MAX when output costs nothing. */
+/* The largest output bound per choice whose hold is at most `available`; 0 when not even the input is affordable; UINT64_MAX when the input is and output costs nothing. */
 uint64_t fare_price_affordable(const struct fare_price *p, uint64_t input_tokens, uint64_t choices, struct fare_amount available);
 
 #endif

@@ -1,0 +1,173 @@
+/*
+ * The records of the store: what they hold, and how they are put, found and walked. Encodings are in one file per kind: version u16 first, then the fields in the
+ * order of the struct, integers big-endian, text as u16 length and bytes. Versions that this farebox does not know are refused (FARE_STORE_BAD).
+ */
+#ifndef FARE_STORE_RECORDS_H
+#define FARE_STORE_RECORDS_H
+
+#include "base/id.h"
+#include "base/secret.h"
+#include "money/amount.h"
+#include "money/ending.h"
+#include "money/price.h"
+#include "store/store.h"
+
+enum { FARE_NAME_N = 128, FARE_URL_N = 512, FARE_NOTE_N = 256, FARE_GLOBS_N = 512 };
+
+struct fare_account {
+	uint64_t id;              /* 1.. ; 0: the house's own chain (outage, restored), which no list shows */
+	char name[FARE_NAME_N];   /* letters, digits, . _ - @ ; unique */
+	struct fare_amount balance;         /* credits - debits (charges are debits); the ledger's running balance */
+	struct fare_amount credits, debits; /* totals, both >= 0 */
+	struct fare_amount credit_limit;  /* >= 0 */
+	uint64_t entries;         /* number of its last ledger entry; entries are 1.. */
+	struct fare_hash head;    /* hash of its last entry */
+	uint64_t created_ms;
+	bool closed;
+};
+
+enum fare_key_state { FARE_KEY_LIVE = 1, FARE_KEY_REVOKED = 2 };
+struct fare_key {
+	uint64_t id;              /* 1.. */
+	uint64_t account;
+	struct fare_hash hash;    /* SHA-256 of the key's text */
+	char name[FARE_NAME_N];
+	char models[FARE_GLOBS_N]; /* comma-separated globs; "": all */
+	char ip[FARE_GLOBS_N];     /* comma-separated CIDRs; "": all */
+	uint64_t created_ms, expires_ms; /* 0: never */
+	uint8_t state;
+};
+
+enum fare_style { FARE_STYLE_OPENAI = 1 };
+struct fare_provider {
+	uint64_t id;
+	char name[FARE_NAME_N];
+	uint8_t style;
+	char base_url[FARE_URL_N];
+	char key_file[FARE_URL_N]; /* one of the two, or both empty (no key) */
+	char key_env[FARE_NAME_N];
+	bool removed;
+};
+
+enum fare_bound_field { FARE_BOUND_MAX_TOKENS = 1, FARE_BOUND_MAX_COMPLETION_TOKENS = 2 };
+/* A model as one price version of it. Versions are numbered over the whole instance and never deleted, so an entry's price_version always finds its price. */
+struct fare_model {
+	uint64_t version;          /* price version, 1.. */
+	uint64_t provider;         /* provider id */
+	char name[FARE_NAME_N];    /* what callers say */
+	char upstream[FARE_NAME_N]; /* what the provider is told */
+	struct fare_price price;
+	uint64_t max_output, context; /* tokens, 0: unknown */
+	uint8_t bound_field;
+	uint64_t created_ms;
+	bool removed;              /* no longer offered */
+	bool priced;               /* false: known, but refused with model_not_priced */
+};
+
+enum fare_kind { FARE_KIND_CALL = 1, FARE_KIND_CREDIT, FARE_KIND_DEBIT, FARE_KIND_CORRECTION, FARE_KIND_RERATE, FARE_KIND_OUTAGE, FARE_KIND_RESTORED };
+
+enum { FARE_ENTRY_ESTIMATED = 1, FARE_ENTRY_CLAMPED = 2, FARE_ENTRY_OVER_HOLD = 4 };
+struct fare_entry {
+	uint64_t account, number;
+	uint8_t kind;
+	uint8_t ending;           /* enum fare_ending, 0 for what isn't a call */
+	uint16_t flags;           /* FARE_ENTRY_ */
+	struct fare_id call_id;   /* zero for what isn't a call */
+	uint64_t key;             /* key id of a call */
+	struct fare_amount amount;  /* signed by its effect on the balance: a charge is negative */
+	struct fare_amount balance; /* after it */
+	struct fare_amount hold;    /* of a call */
+	uint64_t price_version;
+	char model[FARE_NAME_N];
+	struct fare_usage usage;
+	uint64_t time_ms;         /* max(wall, last) */
+	uint64_t batch;           /* the seal that covers it */
+	struct fare_id corrects;  /* zero: nothing */
+	char ref[FARE_NAME_N], note[FARE_NOTE_N];
+	struct fare_hash prev, hash;
+};
+
+struct fare_seal {
+	uint64_t number, entries; /* entries of this batch */
+	uint64_t time_ms;
+	struct fare_hash entries_hash, prev, hash;
+	uint64_t total_entries;
+	struct fare_amount total_credits, total_debits; /* of the instance */
+};
+
+/* What calls of one account used in a day (UTC, by the entry's time), per key and model. */
+struct fare_usage_total {
+	uint64_t account;
+	uint32_t day;             /* days since 1970 */
+	uint64_t key;
+	char model[FARE_NAME_N];
+	uint64_t calls;
+	struct fare_usage usage;
+	struct fare_amount cost;  /* charged, >= 0 */
+};
+
+/* Where an entry is. */
+struct fare_place { uint64_t account, number; };
+
+enum { FARE_SCHEMA = 1, FARE_STORE_ID_N = 16, FARE_EPOCH_N = 16 };
+struct fare_meta {
+	uint32_t schema;
+	uint8_t store_id[FARE_STORE_ID_N];
+	uint8_t epoch[FARE_EPOCH_N]; /* random, renewed when the store is made or restored */
+};
+
+/* get: OK, NONE, BAD, FAILED. put: OK, THERE (only where fresh is said), FAILED. walk: as fare_store_scan, from the given key on. */
+int fare_meta_get(struct fare_view *v, struct fare_meta *out) FARE_MUST;
+int fare_meta_put(struct fare_view *v, const struct fare_meta *m) FARE_MUST;
+
+int fare_account_get(struct fare_view *v, uint64_t id, struct fare_account *out) FARE_MUST;
+int fare_account_put(struct fare_view *v, const struct fare_account *a) FARE_MUST;
+int fare_account_walk(struct fare_view *v, uint64_t from, int (*fn)(void *, const struct fare_account *), void *arg) FARE_MUST;
+int fare_name_get(struct fare_view *v, const char *name, uint64_t *account) FARE_MUST;
+int fare_name_put(struct fare_view *v, const char *name, uint64_t account) FARE_MUST; /* fresh */
+int fare_name_del(struct fare_view *v, const char *name) FARE_MUST;
+
+int fare_key_get(struct fare_view *v, uint64_t id, struct fare_key *out) FARE_MUST;
+int fare_key_put(struct fare_view *v, const struct fare_key *k) FARE_MUST;
+int fare_key_walk(struct fare_view *v, uint64_t from, int (*fn)(void *, const struct fare_key *), void *arg) FARE_MUST;
+int fare_key_hash_get(struct fare_view *v, const struct fare_hash *h, uint64_t *key) FARE_MUST;
+int fare_key_hash_put(struct fare_view *v, const struct fare_hash *h, uint64_t key) FARE_MUST; /* fresh */
+
+int fare_provider_get(struct fare_view *v, uint64_t id, struct fare_provider *out) FARE_MUST;
+int fare_provider_put(struct fare_view *v, const struct fare_provider *p) FARE_MUST;
+int fare_provider_walk(struct fare_view *v, uint64_t from, int (*fn)(void *, const struct fare_provider *), void *arg) FARE_MUST;
+
+int fare_model_get(struct fare_view *v, uint64_t version, struct fare_model *out) FARE_MUST;
+int fare_model_put(struct fare_view *v, const struct fare_model *m) FARE_MUST;
+int fare_model_walk(struct fare_view *v, uint64_t from, int (*fn)(void *, const struct fare_model *), void *arg) FARE_MUST;
+
+int fare_entry_get(struct fare_view *v, struct fare_place at, struct fare_entry *out) FARE_MUST;
+int fare_entry_put(struct fare_view *v, const struct fare_entry *e) FARE_MUST; /* fresh */
+/* From a place on, past the account's last entry into the next account's. */
+int fare_entry_walk(struct fare_view *v, struct fare_place from, int (*fn)(void *, const struct fare_entry *), void *arg) FARE_MUST;
+
+int fare_call_get(struct fare_view *v, struct fare_id call_id, struct fare_place *out) FARE_MUST;
+int fare_call_put(struct fare_view *v, struct fare_id call_id, struct fare_place at) FARE_MUST; /* fresh */
+int fare_call_walk(struct fare_view *v, int (*fn)(void *, struct fare_id, struct fare_place), void *arg) FARE_MUST;
+
+int fare_ref_get(struct fare_view *v, uint64_t account, uint8_t kind, const char *ref, uint64_t *number) FARE_MUST;
+int fare_ref_put(struct fare_view *v, uint64_t account, uint8_t kind, const char *ref, uint64_t number) FARE_MUST; /* fresh */
+int fare_ref_walk(struct fare_view *v, int (*fn)(void *, uint64_t account, uint8_t kind, const char *ref, uint64_t number), void *arg) FARE_MUST;
+
+int fare_batch_get(struct fare_view *v, uint64_t batch, uint32_t position, struct fare_place *out) FARE_MUST;
+int fare_batch_put(struct fare_view *v, uint64_t batch, uint32_t position, struct fare_place at) FARE_MUST; /* fresh */
+int fare_batch_walk(struct fare_view *v, uint64_t batch, int (*fn)(void *, uint64_t batch, uint32_t position, struct fare_place), void *arg) FARE_MUST;
+
+int fare_seal_get(struct fare_view *v, uint64_t number, struct fare_seal *out) FARE_MUST;
+int fare_seal_put(struct fare_view *v, const struct fare_seal *s) FARE_MUST; /* fresh */
+int fare_seal_walk(struct fare_view *v, uint64_t from, int (*fn)(void *, const struct fare_seal *), void *arg) FARE_MUST;
+
+int fare_usage_get(struct fare_view *v, struct fare_usage_total *io) FARE_MUST; /* account, day, key and model given, the rest filled in */
+int fare_usage_put(struct fare_view *v, const struct fare_usage_total *t) FARE_MUST;
+/* By account, then day, key, model; past the account into the next. */
+int fare_usage_walk(struct fare_view *v, uint64_t account, uint32_t day, int (*fn)(void *, const struct fare_usage_total *), void *arg) FARE_MUST;
+
+/* The greatest id (price version, seal number) of a table keyed by one; 0 when it is empty. */
+int fare_table_last(struct fare_view *v, enum fare_table t, uint64_t *id) FARE_MUST;
+
+#endif

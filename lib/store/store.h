@@ -1,0 +1,81 @@
+/*
+ * The store: Berkeley DB (the only user of db.h). One process alone opens it (DB_PRIVATE), holding store/LOCK; one thread of that process (the writer) changes it,
+ * others read beside it. Data in HOME/store (0700), logs in HOME/store/log. One file per table. Every record begins with its version (u16).
+ *
+ * Reads copy: bytes come out in the caller's buffer, and a scan closes its cursor before it hands records on, so a callback may take its time.
+ * The first failed commit, flush or checkpoint, or any write-failed event, is final: every later commit fails too; the process exits, restarts and recovers.
+ */
+#ifndef FARE_STORE_STORE_H
+#define FARE_STORE_STORE_H
+
+#include "base/first.h"
+#include "base/num.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+enum fare_table {
+	FARE_TABLE_META,      /* "meta" -> schema, store id, epoch */
+	FARE_TABLE_ACCOUNTS,  /* id */
+	FARE_TABLE_NAMES,     /* account name -> id */
+	FARE_TABLE_KEYS,      /* id */
+	FARE_TABLE_HASHES,    /* SHA-256 of a key -> id */
+	FARE_TABLE_PROVIDERS, /* id */
+	FARE_TABLE_MODELS,    /* price version */
+	FARE_TABLE_LEDGER,    /* account, number */
+	FARE_TABLE_CALLS,     /* call id -> account, number: for ever */
+	FARE_TABLE_REFS,      /* account, kind, ref -> number */
+	FARE_TABLE_BATCHES,   /* batch, position -> account, number */
+	FARE_TABLE_SEALS,     /* batch */
+	FARE_TABLE_USAGE,     /* account, day, key, model -> totals */
+	FARE_TABLE_N
+};
+const char *fare_table_name(enum fare_table t);
+
+/* What the functions below return. FAILED is logged when it happens; BAD (a record that cannot be read) too, and fare_store_bad_text says which. */
+enum { FARE_STORE_OK = 0, FARE_STORE_NONE = 1 /* not there */, FARE_STORE_THERE = 2 /* a fresh key is not fresh */, FARE_STORE_BAD = -2, FARE_STORE_FAILED = -1 };
+
+enum { FARE_STORE_KEY_MAX = 512, FARE_STORE_RECORD_MAX = 4096, FARE_STORE_ERROR_N = 256 };
+
+struct fare_store;
+
+/*
+ * Opens the store of a home: recovery, then a flush (rule R6). Without create an absent store is an error. NULL on failure, with one line in error.
+ * In a new store the tables are there and empty: whoever makes it puts the meta record last.
+ */
+struct fare_store *fare_store_open(const char *home, bool create, char error[FARE_STORE_ERROR_N]);
+void fare_store_close(struct fare_store **s);
+bool fare_store_has_failed(const struct fare_store *s);
+
+/* A view of the store: the writer's transaction, or plain reads (each sees what is committed when it happens). The writer must not use plain reads inside a transaction: it would wait for itself. */
+struct fare_view {
+	struct fare_store *s;
+	void *txn; /* DB_TXN, NULL: plain reads */
+};
+struct fare_view fare_view_plain(struct fare_store *s);
+int fare_store_begin(struct fare_store *s, struct fare_view *out) FARE_MUST;
+int fare_store_commit(struct fare_view *v) FARE_MUST; /* OK: durable. Fault points: store_commit, store_flush, store_write_failed */
+int fare_store_abort(struct fare_view *v) FARE_MUST;
+/* Own thread: writes pages back, then removes logs that recovery no longer needs. Nothing to do is OK. */
+int fare_store_checkpoint(struct fare_store *s) FARE_MUST;
+
+struct fare_record {
+	uint8_t bytes[FARE_STORE_RECORD_MAX];
+	uint32_t n;
+};
+int fare_store_get(struct fare_view *v, enum fare_table t, const void *key, size_t key_n, struct fare_record *out) FARE_MUST; /* OK, NONE, FAILED */
+/* fresh: THERE when the key exists, and nothing is written. */
+int fare_store_put(struct fare_view *v, enum fare_table t, const void *key, size_t key_n, const void *p, size_t n, bool fresh) FARE_MUST;
+int fare_store_del(struct fare_view *v, enum fare_table t, const void *key, size_t key_n) FARE_MUST; /* OK, NONE, FAILED */
+/* The greatest key; NONE when the table is empty. */
+int fare_store_last(struct fare_view *v, enum fare_table t, uint8_t key[FARE_STORE_KEY_MAX], size_t *key_n) FARE_MUST;
+
+/* Records in key order from `from` on, while fn returns OK. NONE from fn ends the scan well; anything else ends it and is returned. */
+typedef int fare_scan_fn(void *arg, const uint8_t *key, size_t key_n, const uint8_t *p, size_t n);
+int fare_store_scan(struct fare_view *v, enum fare_table t, const void *from, size_t from_n, fare_scan_fn *fn, void *arg) FARE_MUST;
+
+/* Reports a record that cannot be read: logs it, keeps the text for this thread, returns BAD. */
+int fare_store_bad(enum fare_table t, const uint8_t *key, size_t key_n, const char *why);
+const char *fare_store_bad_text(void);
+
+#endif
