@@ -55,6 +55,7 @@ bool fare_conf_load(struct fare_conf *c, const char *home, char error[FARE_CONF_
 /* The same from given text, for tests and checks; name is used in errors. Folders are left as they are in *c. */
 bool fare_conf_read(struct fare_conf *c, struct fare_span text, const char *name, char error[FARE_CONF_ERROR_N]) FARE_MUST;
 void fare_conf_defaults(struct fare_conf *c); /* settings only */
+void fare_conf_log(const struct fare_conf *c); /* the log's level as set */
 
 enum fare_param_type { FARE_PARAM_NUMBER, FARE_PARAM_TEXT };
 struct fare_param {
@@ -70,6 +71,9 @@ struct fare_param {
 	size_t offset;          /* in struct fare_conf */
 };
 const struct fare_param *fare_conf_params(size_t *count);
+/* The sample settings file, each parameter explained with its default: etc/farebox.json is this text. */
+struct fare_buf;
+void fare_conf_sample(struct fare_buf *out);
 
 /*
  * Full path of one of our programs: in the folder FAREBOX_LIBEXEC names, else the folder of the running program, else the installed one. For a program that

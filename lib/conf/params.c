@@ -3,6 +3,8 @@
 
 #include <stddef.h>
 
+#include "base/buf.h"
+#include "base/log.h"
 #include "conf/conf.h"
 
 static bool is_absolute(struct fare_span v)
@@ -98,4 +100,28 @@ const struct fare_param *fare_conf_params(size_t *count)
 {
 	*count = FARE_ARRAY_N(params);
 	return params;
+}
+
+void fare_conf_log(const struct fare_conf *c)
+{
+	struct fare_span level = fare_span_of(c->log_level);
+	fare_log_level(fare_span_is(level, "debug") ? FARE_DEBUG : fare_span_is(level, "warn") ? FARE_WARN : FARE_INFO);
+}
+
+void fare_conf_sample(struct fare_buf *out)
+{
+	fare_buf_add_str(out, "// Settings of a farebox instance: farebox.json in its home, else /etc/farebox/farebox.json.\n"
+			      "// JSON with comments. Each setting is here with its default; leave out what you do not change. `farebox reload` reads it anew.\n{\n");
+	for (size_t i = 0; i < FARE_ARRAY_N(params); i++) {
+		const struct fare_param *p = &params[i];
+		fare_buf_addf(out, "%s  // %s", i ? "\n" : "", p->help);
+		if (p->type == FARE_PARAM_NUMBER) {
+			fare_buf_addf(out, " (%lld to %lld%s%s)\n  \"%s\": %lld", (long long)p->min, (long long)p->max, *p->unit ? " " : "", p->unit, p->name, (long long)p->number);
+		} else {
+			fare_buf_addf(out, "\n  \"%s\": ", p->name);
+			fare_buf_add_json(out, fare_span_of(p->text));
+		}
+		fare_buf_add_str(out, i + 1 < FARE_ARRAY_N(params) ? ",\n" : "\n");
+	}
+	fare_buf_add_str(out, "}\n");
 }
