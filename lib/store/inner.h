@@ -1,0 +1,42 @@
+/* Between the files of the store: its handles, and how errors are told. (Includes db.h: for lib/store alone.) */
+#ifndef FARE_STORE_INNER_H
+#define FARE_STORE_INNER_H
+
+#include "base/first.h"
+
+#include <stdatomic.h>
+
+#include <db.h>
+
+#include "store/records.h"
+
+struct fare_store {
+	DB_ENV *env;
+	DB *tables[FARE_TABLE_N];
+	atomic_bool failed; /* for good */
+};
+
+/* Logs what failed and why; returns FARE_STORE_FAILED. fare_store_fail also marks the store as failed: nothing is acknowledged after it. */
+int fare_store_error(const char *what, int code);
+int fare_store_fail(struct fare_store *s, const char *what, int code);
+
+/* Record versions: one for all kinds until one of them changes. */
+enum { FARE_RECORD_VERSION = 1 };
+struct fare_pack fare_record_begin(struct fare_record *r);
+/* Puts a packed record; a record too long is our bug: every field has its maximum. */
+int fare_record_put(struct fare_view *v, enum fare_table t, const void *key, size_t key_n, struct fare_record *r, const struct fare_pack *k, bool fresh);
+/* Unpacks: begin checks the version; end that all was read and nothing is left. Both BAD with the reason reported. */
+int fare_record_open(enum fare_table t, const uint8_t *key, size_t key_n, const uint8_t *p, size_t n, struct fare_unpack *out);
+int fare_record_end(enum fare_table t, const uint8_t *key, size_t key_n, const struct fare_unpack *k);
+
+/* Index records: a key leads to a number. put: fresh. */
+int fare_index_get(struct fare_view *v, enum fare_table t, const void *key, size_t key_n, uint64_t *to);
+int fare_index_put(struct fare_view *v, enum fare_table t, const void *key, size_t key_n, uint64_t to);
+
+void fare_pack_amount(struct fare_pack *k, struct fare_amount a);
+struct fare_amount fare_unpack_amount(struct fare_unpack *k);
+void fare_pack_usage(struct fare_pack *k, const struct fare_usage *u);
+void fare_unpack_usage(struct fare_unpack *k, struct fare_usage *u);
+bool fare_unpack_bool(struct fare_unpack *k); /* else than 0 or 1: bad */
+
+#endif

@@ -1,0 +1,449 @@
+/* The books: operations one by one, what is refused, repeats, batches, seals, exports. */
+#include "base/first.h"
+
+#include <json-c/json.h>
+
+#include "books_kit.h"
+#include "bank/books_inner.h"
+
+static char home[KIT_PATH_N];
+static struct fare_books *b;
+
+static int setup(void **state)
+{
+	(void)state;
+	kit_home(home);
+	b = kit_books(home);
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	(void)state;
+	fare_books_close(&b);
+	kit_remove(home);
+	return 0;
+}
+
+static void reopen(void)
+{
+	fare_books_close(&b);
+	b = kit_open(home, false);
+}
+
+static void test_money(void **state)
+{
+	(void)state;
+	struct fare_op credit = kit_money(1, 5000, "", 2000), call = kit_call(1, 7, 1, 100, 50, 200, 3000), debit = kit_money(1, -300, "", 4000);
+	assert_int_equal(kit_one(b, &credit), FARE_APPLIED);
+	assert_int_equal(kit_one(b, &call), FARE_APPLIED);
+	assert_int_equal(kit_one(b, &debit), FARE_APPLIED);
+	for (int pass = 0; pass < 2; pass++) {
+		struct fare_account a = kit_account_of(b, 1);
+		assert_int_equal(a.balance.nano, 4500);
+		assert_int_equal(a.credits.nano, 5000);
+		assert_int_equal(a.debits.nano, 500);
+		assert_int_equal(a.entries, 3);
+		assert_memory_equal(a.head.b, debit.u.post.hash.b, FARE_HASH_N);
+		struct fare_entry e;
+		assert_int_equal(fare_books_find_call(b, kit_id(7), &e), 1);
+		assert_int_equal(e.number, 2);
+		assert_int_equal(e.balance.nano, 4800);
+		assert_int_equal(e.batch, 2);
+		assert_memory_equal(e.prev.b, credit.u.post.hash.b, FARE_HASH_N);
+		assert_int_equal(fare_books_find_call(b, kit_id(8), &e), 0);
+		reopen();
+	}
+}
+
+static void test_call_twice(void **state)
+{
+	(void)state;
+	struct fare_op call = kit_call(1, 7, 1, 100, 50, 200, 3000), again = kit_call(1, 7, 1, 1, 1, 3, 9000);
+	assert_int_equal(kit_one(b, &call), FARE_APPLIED);
+	assert_int_equal(kit_one(b, &again), FARE_ALREADY);
+	assert_memory_equal(again.u.post.hash.b, call.u.post.hash.b, FARE_HASH_N);
+	assert_int_equal(again.u.post.amount.nano, -200);
+	/* And in one batch. */
+	struct fare_op one = kit_call(1, 8, 1, 1, 1, 3, 9000), two = one;
+	assert_int_equal(fare_books_begin(b), 0);
+	assert_int_equal(fare_books_apply(b, &one), 0);
+	assert_int_equal(fare_books_apply(b, &two), 0);
+	assert_int_equal(fare_books_commit(b), 0);
+	assert_int_equal(one.applied, FARE_APPLIED);
+	assert_int_equal(two.applied, FARE_ALREADY);
+	assert_int_equal(kit_account_of(b, 1).entries, 2);
+}
+
+static void test_ref_twice(void **state)
+{
+	(void)state;
+	struct fare_op credit = kit_money(1, 5000, "inv-1", 2000), same = kit_money(1, 5000, "inv-1", 3000), other = kit_money(1, 5001, "inv-1", 3000), debit = kit_money(1, -5000, "inv-1", 3000);
+	assert_int_equal(kit_one(b, &credit), FARE_APPLIED);
+	reopen();
+	assert_int_equal(kit_one(b, &same), FARE_ALREADY);
+	assert_int_equal(same.u.post.number, 1);
+	assert_int_equal(kit_one(b, &other), FARE_REFUSED_OP);
+	assert_string_equal(other.error, "ref inv-1 was used before, for credit of 0.000005");
+	assert_int_equal(kit_one(b, &debit), FARE_APPLIED); /* a ref is of its kind */
+	assert_int_equal(kit_account_of(b, 1).balance.nano, 0);
+}
+
+static void expect_refused(struct fare_op op, const char *text)
+{
+	struct fare_seal before, after;
+	assert_int_equal(fare_books_head_seal(b, &before), 0);
+	assert_int_equal(kit_one(b, &op), FARE_REFUSED_OP);
+	if (!strstr(op.error, text))
+		fail_msg("\"%s\" does not say \"%s\"", op.error, text);
+	assert_int_equal(fare_books_head_seal(b, &after), 0);
+	assert_int_equal(before.number, after.number);
+}
+
+static void test_refused_posts(void **state)
+{
+	(void)state;
+	struct fare_op op;
+#define CALL_BUT(change, text) (op = kit_call(1, 9, 1, 100, 50, 200, 3000), change, expect_refused(op, text))
+	CALL_BUT(op.u.post.account = 77, "account 77 is unknown");
+	CALL_BUT(op.u.post.account = 0, "needs an account");
+	CALL_BUT(op.u.post.price_version = 9, "price version 9 is unknown");
+	CALL_BUT(op.u.post.amount.nano = -199, "differs from price and usage");
+	CALL_BUT(op.u.post.amount.nano = 0, "differs from price and usage");
+	CALL_BUT(op.u.post.amount.nano = 200, "above 0");
+	CALL_BUT(op.u.post.ending = FARE_NOT_SENT, "its ending is free");
+	CALL_BUT(op.u.post.ending = FARE_ENDING_N, "needs an ending");
+	CALL_BUT(op.u.post.ending = 0, "needs an ending");
+	CALL_BUT(op.u.post.call_id = (struct fare_id){{0}}, "needs a call id");
+	CALL_BUT(op.u.post.usage.cached = 101, "usage beyond sense");
+	CALL_BUT(op.u.post.hold.nano = -1, "hold cannot be below 0");
+	CALL_BUT(op.u.post.flags = 64, "unknown flags");
+	CALL_BUT(op.u.post.time_ms = UINT64_MAX, "time beyond sense");
+	CALL_BUT(strcpy(op.u.post.model, "a\nb"), "without controls");
+	CALL_BUT(strcpy(op.u.post.note, "\xff"), "UTF-8");
+	CALL_BUT(memset(op.u.post.note, 'x', sizeof op.u.post.note), "too long");
+	CALL_BUT(op.u.post.kind = 99, "unknown kind");
+	CALL_BUT(op.u.post.kind = FARE_KIND_CREDIT, "only a call has");
+	CALL_BUT(op.u.post.kind = FARE_KIND_OUTAGE, "operation of their own");
+	op = kit_money(1, 0, "", 1);
+	expect_refused(op, "must be above 0");
+	op = kit_money(1, 5, "", 1);
+	op.u.post.kind = FARE_KIND_DEBIT;
+	expect_refused(op, "must be below 0");
+	op.u.post.kind = FARE_KIND_CORRECTION;
+	expect_refused(op, "names the call");
+	op.u.post.corrects = kit_id(1234);
+	expect_refused(op, "not in this account's ledger");
+	op = kit_money(0, 5, "", 1);
+	expect_refused(op, "of account 0");
+	op.type = 99;
+	expect_refused(op, "unknown operation");
+	assert_int_equal(kit_account_of(b, 1).entries, 0);
+#undef CALL_BUT
+}
+
+static void test_overflow(void **state)
+{
+	(void)state;
+	struct fare_op most = kit_money(1, INT64_MAX, "", 1), more = kit_money(1, 1, "", 1), less = kit_money(1, -INT64_MAX, "", 1), other = kit_account("other");
+	assert_int_equal(kit_one(b, &most), FARE_APPLIED);
+	expect_refused(more, "beyond what 64 bits hold");
+	assert_int_equal(kit_one(b, &less), FARE_APPLIED);
+	expect_refused(more, "beyond what 64 bits hold"); /* credits would be */
+	assert_int_equal(kit_one(b, &other), FARE_APPLIED);
+	more.u.post.account = other.u.account.id;
+	expect_refused(more, "beyond what 64 bits hold"); /* the instance's would be */
+	assert_int_equal(kit_account_of(b, 1).balance.nano, 0);
+}
+
+static void test_free_and_over(void **state)
+{
+	(void)state;
+	struct fare_op free_call = kit_call(1, 20, 1, 100, 50, 0, 1), nothing = kit_call(1, 21, 1, 0, 0, 0, 1), over = kit_call(1, 22, 1, 100, 50, 200, 1);
+	free_call.u.post.ending = FARE_UPSTREAM_ERROR;
+	nothing.u.post.ending = FARE_TIMEOUT;
+	over.u.post.hold = fare_nano(199);
+	assert_int_equal(kit_one(b, &free_call), FARE_APPLIED);
+	assert_int_equal(kit_one(b, &nothing), FARE_APPLIED);
+	assert_int_equal(kit_one(b, &over), FARE_APPLIED);
+	assert_int_equal(free_call.u.post.flags, 0);
+	assert_int_equal(over.u.post.flags, FARE_ENTRY_OVER_HOLD);
+	assert_int_equal(kit_account_of(b, 1).balance.nano, -200); /* even below zero */
+}
+
+static void test_time_and_outage(void **state)
+{
+	(void)state;
+	struct fare_op first = kit_money(1, 5, "", 5000), back = kit_money(1, 5, "", 4000), outage = {.type = FARE_OP_OUTAGE};
+	outage.u.post.kind = FARE_KIND_OUTAGE;
+	outage.u.post.time_ms = 4500;
+	strcpy(outage.u.post.note, "power cut");
+	assert_int_equal(kit_one(b, &first), FARE_APPLIED);
+	reopen();
+	assert_int_equal(kit_one(b, &back), FARE_APPLIED);
+	assert_int_equal(back.u.post.time_ms, 5000);
+	assert_int_equal(kit_one(b, &outage), FARE_APPLIED);
+	assert_int_equal(outage.u.post.account, 0);
+	assert_int_equal(outage.u.post.number, 1);
+	assert_int_equal(outage.u.post.time_ms, 5000);
+}
+
+static void test_accounts_and_keys(void **state)
+{
+	(void)state;
+	struct fare_op twice = kit_account("acme"), bad = kit_account("a b"), empty = kit_account(""), next = kit_account("Z9._-@"), renamed, key = kit_key(1, "fb_one"), orphan = kit_key(9, "fb_two"), second = kit_key(1, "fb_two");
+	expect_refused(twice, "exists already");
+	expect_refused(bad, "letters, digits");
+	expect_refused(empty, "letters, digits");
+	memset(bad.u.account.name, 'a', FARE_NAME_N);
+	expect_refused(bad, "letters, digits");
+	assert_int_equal(kit_one(b, &next), FARE_APPLIED);
+	assert_int_equal(next.u.account.id, 2);
+	renamed = kit_account("acme2");
+	renamed.u.account.id = 1;
+	renamed.u.account.credit_limit = fare_nano(9);
+	renamed.u.account.closed = true;
+	renamed.u.account.balance = fare_nano(777); /* is not taken */
+	assert_int_equal(kit_one(b, &renamed), FARE_APPLIED);
+	assert_int_equal(kit_account_of(b, 1).balance.nano, 0);
+	assert_int_equal(kit_account_of(b, 1).credit_limit.nano, 9);
+	assert_true(kit_account_of(b, 1).closed);
+	renamed.u.account.id = 2;
+	expect_refused(renamed, "exists already");
+	renamed.u.account.id = 44;
+	expect_refused(renamed, "unknown");
+	assert_int_equal(kit_one(b, &twice), FARE_APPLIED); /* the old name is free */
+	expect_refused(key, "there already, as key 1");
+	expect_refused(orphan, "account 9 is unknown");
+	orphan.u.key.account = 0;
+	expect_refused(orphan, "account 0 is unknown");
+	assert_int_equal(kit_one(b, &second), FARE_APPLIED);
+	assert_int_equal(second.u.key.id, 2);
+	second.u.key.state = FARE_KEY_REVOKED;
+	assert_int_equal(kit_one(b, &second), FARE_APPLIED);
+	second.u.key.account = 2;
+	expect_refused(second, "never change");
+	second.u.key.account = 1;
+	second.u.key.hash.b[0] ^= 1;
+	expect_refused(second, "never change");
+	second.u.key.state = 7;
+	expect_refused(second, "live or revoked");
+	second.u.key.id = 12;
+	second.u.key.state = FARE_KEY_LIVE;
+	expect_refused(second, "key 12 is unknown");
+}
+
+static void test_catalogue(void **state)
+{
+	(void)state;
+	struct fare_op p = kit_provider("p"), q = kit_provider("q"), gone = kit_provider("p"), m = kit_model("m", 5, 6), changed = kit_model("m", 1000000, 2000000);
+	expect_refused(p, "exists already");
+	assert_int_equal(kit_one(b, &q), FARE_APPLIED);
+	gone.u.provider.id = 1;
+	gone.u.provider.removed = true;
+	assert_int_equal(kit_one(b, &gone), FARE_APPLIED);
+	expect_refused(m, "provider 1 is unknown");
+	assert_int_equal(kit_one(b, &p), FARE_APPLIED); /* the name is free again */
+	assert_int_equal(p.u.provider.id, 3);
+	gone.u.provider.removed = false;
+	expect_refused(gone, "exists already");
+	m.u.model.provider = 3;
+	assert_int_equal(kit_one(b, &m), FARE_APPLIED);
+	assert_int_equal(m.u.model.version, 2);
+	changed.u.model.version = 1;
+	changed.u.model.removed = true;
+	assert_int_equal(kit_one(b, &changed), FARE_APPLIED);
+	changed.u.model.price.input++;
+	expect_refused(changed, "make a new one");
+	changed.u.model.version = 77;
+	expect_refused(changed, "price version 77 is unknown");
+	m.u.model.version = 0;
+	m.u.model.price.output = INT64_MAX;
+	expect_refused(m, "too high");
+	m.u.model.price.output = -1;
+	expect_refused(m, "below 0");
+}
+
+struct lines { struct json_object *at[64]; size_t n; };
+
+static bool take_line(void *arg, const char *line, size_t n)
+{
+	struct lines *l = arg;
+	char text[4096];
+	assert_true(n < sizeof text);
+	memcpy(text, line, n);
+	text[n] = '\0';
+	l->at[l->n] = json_tokener_parse(text);
+	assert_non_null(l->at[l->n]);
+	return ++l->n < FARE_ARRAY_N(l->at);
+}
+
+/* A member as its line in the hash's text: null is empty. */
+static void line_of(struct json_object *o, const char *member, char *text, size_t size)
+{
+	struct json_object *v;
+	size_t n = strlen(text);
+	assert_true(json_object_object_get_ex(o, member, &v));
+	snprintf(text + n, size - n, "%s\n", v ? json_object_get_string(v) : "");
+}
+
+static void check_hash(struct json_object *o, const char *text)
+{
+	struct fare_hash h;
+	char hex[FARE_HEX_HASH_N];
+	fare_sha256(text, strlen(text), &h);
+	fare_hash_hex(&h, hex);
+	assert_string_equal(json_object_get_string(json_object_object_get(o, "hash")), hex);
+}
+
+/* Recomputes an entry's hash from its JSON object alone, as a script would. */
+static void recheck_entry(struct json_object *o)
+{
+	static const char *const head[] = {"account_id", "number", "kind", "call_id", "key_id", "amount", "balance", "hold", "price_version", "model"};
+	static const char *const figures[] = {"input_tokens", "output_tokens", "cached_tokens", "cache_write_tokens", "reasoning_tokens"};
+	static const char *const tail[] = {"time", "batch", "corrects", "ref", "note", "prev"};
+	char text[4096] = "farebox entry 1\n";
+	struct json_object *usage = json_object_object_get(o, "usage"), *flags = json_object_object_get(o, "flags");
+	for (size_t i = 0; i < FARE_ARRAY_N(head); i++)
+		line_of(o, head[i], text, sizeof text);
+	for (size_t i = 0; usage && i < FARE_ARRAY_N(figures); i++)
+		snprintf(text + strlen(text), sizeof text - strlen(text), "%s%s", i ? " " : "", json_object_get_string(json_object_object_get(usage, figures[i])));
+	strcat(text, "\n");
+	line_of(o, "ending", text, sizeof text);
+	for (size_t i = 0; i < json_object_array_length(flags); i++)
+		snprintf(text + strlen(text), sizeof text - strlen(text), "%s%s", i ? " " : "", json_object_get_string(json_object_array_get_idx(flags, i)));
+	strcat(text, "\n");
+	for (size_t i = 0; i < FARE_ARRAY_N(tail); i++)
+		line_of(o, tail[i], text, sizeof text);
+	check_hash(o, text);
+}
+
+static void recheck_seal(struct json_object *o)
+{
+	static const char *const members[] = {"number", "entries", "time", "entries_hash", "total_entries", "total_credits", "total_debits", "prev"};
+	char text[2048] = "farebox seal 1\n";
+	for (size_t i = 0; i < FARE_ARRAY_N(members); i++)
+		line_of(o, members[i], text, sizeof text);
+	check_hash(o, text);
+}
+
+static void test_export(void **state)
+{
+	(void)state;
+	static const char *const kinds[] = {"credit", "call", "credit", "seal", "credit", "seal"};
+	struct lines l = {.n = 0};
+	struct fare_op other = kit_account("other"), ops[] = {kit_money(1, 5000, "r\"1", 1700000000123), kit_call(1, 7, 1, 100, 50, 200, 1700000001000), kit_money(2, 70, "", 1700000002000)};
+	char entries_text[1024] = "", hex[FARE_HEX_HASH_N];
+	struct fare_hash h;
+	strcpy(ops[0].u.post.note, "caf\xc3\xa9 \\ tab");
+	ops[1].u.post.flags = FARE_ENTRY_ESTIMATED | FARE_ENTRY_CLAMPED;
+	ops[1].u.post.hold = fare_nano(1);
+	assert_int_equal(kit_one(b, &other), FARE_APPLIED);
+	assert_int_equal(fare_books_begin(b), 0);
+	for (size_t i = 0; i < FARE_ARRAY_N(ops); i++)
+		assert_int_equal(fare_books_apply(b, &ops[i]), 0);
+	assert_int_equal(fare_books_commit(b), 0);
+	struct fare_op last = kit_money(1, 1, "", 1700000002000);
+	assert_int_equal(kit_one(b, &last), FARE_APPLIED);
+	assert_int_equal(fare_books_export(b, take_line, &l), 0);
+	assert_int_equal(l.n, 6);
+	for (size_t i = 0; i < l.n; i++) {
+		const char *kind = json_object_get_string(json_object_object_get(l.at[i], "kind"));
+		assert_string_equal(kind, kinds[i]);
+		if (strcmp(kind, "seal") == 0)
+			recheck_seal(l.at[i]);
+		else
+			recheck_entry(l.at[i]);
+		if (i < 3)
+			snprintf(entries_text + strlen(entries_text), sizeof entries_text - strlen(entries_text), "%s\n", json_object_get_string(json_object_object_get(l.at[i], "hash")));
+	}
+	fare_sha256(entries_text, strlen(entries_text), &h);
+	fare_hash_hex(&h, hex);
+	assert_string_equal(json_object_get_string(json_object_object_get(l.at[3], "entries_hash")), hex);
+	assert_string_equal(json_object_get_string(json_object_object_get(l.at[5], "prev")), json_object_get_string(json_object_object_get(l.at[3], "hash")));
+	assert_string_equal(json_object_get_string(json_object_object_get(l.at[5], "total_credits")), "0.000005071");
+	assert_string_equal(json_object_get_string(json_object_object_get(l.at[5], "total_debits")), "0.000000200");
+	assert_string_equal(json_object_get_string(json_object_object_get(l.at[0], "account")), "acme");
+	assert_string_equal(json_object_get_string(json_object_object_get(l.at[0], "note")), "caf\xc3\xa9 \\ tab");
+	assert_string_equal(json_object_get_string(json_object_object_get(l.at[1], "amount")), "-0.000000200");
+	assert_string_equal(json_object_get_string(json_object_object_get(l.at[1], "flags")), "[ \"estimated\", \"clamped\", \"over_hold\" ]");
+	for (size_t i = 0; i < l.n; i++)
+		json_object_put(l.at[i]);
+	/* Stopping early is no failure. */
+	struct lines few = {.n = FARE_ARRAY_N(few.at) - 2};
+	assert_int_equal(fare_books_export(b, take_line, &few), 0);
+	assert_int_equal(few.n, FARE_ARRAY_N(few.at));
+	json_object_put(few.at[few.n - 1]);
+	json_object_put(few.at[few.n - 2]);
+}
+
+struct totals { struct fare_usage_total at[16]; size_t n; };
+
+static bool take_total(void *arg, const struct fare_usage_total *t)
+{
+	struct totals *l = arg;
+	l->at[l->n++] = *t;
+	return true;
+}
+
+static void test_usage(void **state)
+{
+	(void)state;
+	struct totals l = {.n = 0}, late = {.n = 0}, none = {.n = 0};
+	struct fare_op ops[] = {
+		kit_call(1, 1, 1, 100, 50, 200, FARE_DAY_MS), kit_call(1, 2, 1, 10, 5, 20, 2 * FARE_DAY_MS - 1), kit_call(1, 3, 1, 1, 0, 1, 2 * (uint64_t)FARE_DAY_MS),
+		kit_call(1, 4, 1, 7, 0, 0, 2 * (uint64_t)FARE_DAY_MS), kit_money(1, 99, "", 2 * (uint64_t)FARE_DAY_MS),
+	};
+	ops[3].u.post.ending = FARE_METER_DAMAGED;
+	for (size_t i = 0; i < FARE_ARRAY_N(ops); i++)
+		assert_int_equal(kit_one(b, &ops[i]), FARE_APPLIED);
+	assert_int_equal(fare_books_each_usage(b, 1, 0, take_total, &l), 0);
+	assert_int_equal(l.n, 2);
+	assert_int_equal(l.at[0].day, 1);
+	assert_int_equal(l.at[0].calls, 2);
+	assert_int_equal(l.at[0].usage.input, 110);
+	assert_int_equal(l.at[0].cost.nano, 220);
+	assert_int_equal(l.at[1].calls, 2);
+	assert_int_equal(l.at[1].cost.nano, 1);
+	assert_string_equal(l.at[1].model, "m");
+	assert_int_equal(fare_books_each_usage(b, 0, 2, take_total, &late), 0);
+	assert_int_equal(late.n, 1);
+	assert_int_equal(fare_books_each_usage(b, 2, 0, take_total, &none), 0);
+	assert_int_equal(none.n, 0);
+}
+
+static void test_empty_batch(void **state)
+{
+	(void)state;
+	struct fare_seal s;
+	assert_int_equal(fare_books_begin(b), 0);
+	assert_int_equal(fare_books_commit(b), 0);
+	assert_int_equal(fare_books_head_seal(b, &s), 0);
+	assert_int_equal(s.number, 0);
+}
+
+static void test_epoch(void **state)
+{
+	(void)state;
+	uint8_t id[FARE_STORE_ID_N], epoch[FARE_EPOCH_N], id2[FARE_STORE_ID_N], epoch2[FARE_EPOCH_N];
+	fare_books_ids(b, id, epoch);
+	reopen();
+	fare_books_ids(b, id2, epoch2);
+	assert_memory_equal(id, id2, sizeof id);
+	assert_memory_equal(epoch, epoch2, sizeof epoch);
+	assert_int_equal(fare_books_renew_epoch(b), 0);
+	reopen();
+	fare_books_ids(b, id2, epoch2);
+	assert_memory_equal(id, id2, sizeof id);
+	assert_memory_not_equal(epoch, epoch2, sizeof epoch);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+#define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+		T(test_money), T(test_call_twice), T(test_ref_twice), T(test_refused_posts), T(test_overflow), T(test_free_and_over), T(test_time_and_outage),
+		T(test_accounts_and_keys), T(test_catalogue), T(test_export), T(test_usage), T(test_empty_batch), T(test_epoch),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
