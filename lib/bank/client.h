@@ -1,6 +1,6 @@
 /*
- * A worker's link to the bank: its slots, its meter, and one connection that all its threads share. A thread of the link's own connects (starting a bank where
- * none runs), says hello with every slot that is not free (R10), says again what is unanswered, and takes answers by call id and state (R11).
+ * A worker's link to the bank: its slots, its meter, and one connection that all its threads share. A thread of the link's own connects (for ever; starting a bank
+ * is the keeper's, for a worker never forks: R1), says hello with every slot that is not free (R10), says again what is unanswered, and takes answers by call id and state (R11).
  *
  * A call's way: slot -> admit -> (granted) sent -> progress... -> usage -> final -> settle, or -> void at any point before `sent`. After settle or void the slot is
  * the link's until the bank has acknowledged it (R12); the caller never touches it again. Thread-safe; the meter writers of one slot belong to one thread at a time.
@@ -10,9 +10,9 @@
 
 #include "bank/admission.h"
 #include "bank/meter.h"
+#include "bank/proto.h"
 
 struct fare_link;
-enum { FARE_SLOTS_MAX = 8192 };
 
 enum fare_asked { FARE_ASKED_ANSWERED = 1, FARE_ASKED_TIMEOUT = 2 /* no bank, or no answer in time: void the slot, answer 503 store_unavailable */ };
 
@@ -23,7 +23,7 @@ bool fare_link_drain(struct fare_link *l, uint64_t timeout_ms);
 void fare_link_free(struct fare_link **l);
 unsigned fare_link_busy(struct fare_link *l); /* slots that are not free */
 
-/* A free slot, now in state idle for this call id; -1: all are taken (503 overloaded). */
+/* A free slot, now in state idle for this call id; -1: all are taken (503 overloaded). Ids within a slot must rise: a slot whose last id is newer is passed over. */
 int fare_link_slot(struct fare_link *l, struct fare_id call_id);
 /* Blocks a doorman. The answer is filled in only with FARE_ASKED_ANSWERED. Refused: the slot is free again already. */
 enum fare_asked fare_link_admit(struct fare_link *l, int slot, const struct fare_admit *ask, struct fare_admit_answer *answer, uint64_t timeout_ms);

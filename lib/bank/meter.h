@@ -6,6 +6,7 @@
 #ifndef FARE_BANK_METER_H
 #define FARE_BANK_METER_H
 
+#include "base/fs.h"
 #include "base/id.h"
 #include "money/ending.h"
 #include "money/price.h"
@@ -37,5 +38,28 @@ struct fare_meter_reading {
 	uint64_t flags, received, relayed_text, prompt_text;
 	struct fare_usage usage;
 };
+
+/* A file is RUN/meter.WORKER.INCARNATION: a head of 128 bytes, then the slots. */
+struct fare_meter_head {
+	char magic[8];
+	uint8_t incarnation[16], boot[16];
+	uint64_t worker_no, slots, pid;
+	uint8_t reserved[64];
+};
+_Static_assert(sizeof(struct fare_meter_head) == 128, "the meter's layout is fixed");
+enum { FARE_METER_NAME_N = 64 };
+
+/* The worker's side. Slots mapped for writing; the descriptor holds the lock and must stay open as long as the process lives. NULL: errno. */
+struct fare_meter_slot *fare_meter_make(const char *run, struct fare_id incarnation, unsigned worker_no, unsigned slots, int *fd);
+void fare_meter_unmap(struct fare_meter_slot *slots, unsigned count, int *fd); /* the file stays: the bank removes it */
+
+/* The bank's side. */
+void fare_meter_name(char out[FARE_METER_NAME_N], unsigned worker_no, struct fare_id incarnation);
+bool fare_meter_name_parse(const char *name, unsigned *worker_no, struct fare_id *incarnation) FARE_MUST;
+/* A descriptor for reading, or -1: not there, not a meter, of another boot, or of another incarnation than its name says. */
+int fare_meter_open(const char *run, unsigned worker_no, struct fare_id incarnation, struct fare_meter_head *head);
+/* False: unreadable, another call than expected, or numbers that no worker writes: `meter_damaged`. */
+bool fare_meter_read(int fd, unsigned slot, struct fare_id expected, struct fare_meter_reading *out) FARE_MUST;
+bool fare_meter_is_dead(int fd); /* got its lock: the worker is gone, and what it wrote is final */
 
 #endif

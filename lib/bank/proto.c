@@ -1,0 +1,204 @@
+/* Messages of call.sock, packed and unpacked. */
+#include "base/first.h"
+
+#include "bank/proto.h"
+
+static void put_head(struct fare_pack *k, enum fare_msg_type type, uint16_t slot, struct fare_id call_id)
+{
+	fare_pack_u8(k, FARE_PROTO_VERSION);
+	fare_pack_u8(k, (uint8_t)type);
+	fare_pack_u16(k, slot);
+	fare_pack_bytes(k, call_id.b, sizeof call_id.b);
+}
+
+static size_t packed(const struct fare_pack *k) { return k->bad ? 0 : k->n; }
+
+bool fare_proto_head(struct fare_unpack *k, struct fare_msg_head *h)
+{
+	h->version = fare_unpack_u8(k);
+	h->type = fare_unpack_u8(k);
+	h->slot = fare_unpack_u16(k);
+	fare_unpack_bytes(k, h->call_id.b, sizeof h->call_id.b);
+	return !k->bad;
+}
+
+size_t fare_proto_bare(uint8_t *p, size_t size, enum fare_msg_type type, uint16_t slot, struct fare_id call_id)
+{
+	struct fare_pack k = {.p = p, .size = size};
+	put_head(&k, type, slot, call_id);
+	return packed(&k);
+}
+
+size_t fare_proto_hello(uint8_t *p, size_t size, const struct fare_hello *h)
+{
+	struct fare_pack k = {.p = p, .size = size};
+	put_head(&k, FARE_MSG_HELLO, 0, h->incarnation);
+	fare_pack_u32(&k, h->worker_no);
+	fare_pack_u32(&k, h->pid);
+	fare_pack_u32(&k, h->slots);
+	fare_pack_u32(&k, h->count);
+	for (uint32_t i = 0; i < h->count; i++) {
+		fare_pack_u16(&k, h->listed[i].slot);
+		fare_pack_bytes(&k, h->listed[i].call_id.b, sizeof h->listed[i].call_id.b);
+	}
+	return packed(&k);
+}
+
+/* The incarnation stands where other messages have the call id. */
+bool fare_proto_read_hello(struct fare_unpack *k, struct fare_hello *h)
+{
+	h->worker_no = fare_unpack_u32(k);
+	h->pid = fare_unpack_u32(k);
+	h->slots = fare_unpack_u32(k);
+	h->count = fare_unpack_u32(k);
+	if (k->bad || h->slots == 0 || h->slots > FARE_SLOTS_MAX || h->count > h->slots)
+		return false;
+	for (uint32_t i = 0; i < h->count; i++) {
+		h->listed[i].slot = fare_unpack_u16(k);
+		fare_unpack_bytes(k, h->listed[i].call_id.b, sizeof h->listed[i].call_id.b);
+		if (h->listed[i].slot >= h->slots)
+			return false;
+	}
+	return !k->bad && k->at == k->n;
+}
+
+size_t fare_proto_ask(uint8_t *p, size_t size, enum fare_msg_type type, uint16_t slot, const struct fare_admit *a)
+{
+	struct fare_pack k = {.p = p, .size = size};
+	put_head(&k, type, slot, a->call_id);
+	fare_pack_bytes(&k, a->key.b, sizeof a->key.b);
+	fare_pack_str(&k, fare_span_of(a->ip));
+	fare_pack_u8(&k, a->endpoint);
+	fare_pack_str(&k, fare_span_of(a->model));
+	fare_pack_u64(&k, a->prompt_bytes);
+	fare_pack_u64(&k, a->text_bytes);
+	fare_pack_u32(&k, a->images);
+	fare_pack_u32(&k, a->choices);
+	fare_pack_i64(&k, a->bound);
+	fare_pack_u8(&k, a->stream);
+	return packed(&k);
+}
+
+bool fare_proto_read_ask(struct fare_unpack *k, const struct fare_msg_head *h, struct fare_admit *a)
+{
+	*a = (struct fare_admit){.call_id = h->call_id};
+	fare_unpack_bytes(k, a->key.b, sizeof a->key.b);
+	fare_unpack_str(k, a->ip, sizeof a->ip);
+	a->endpoint = fare_unpack_u8(k);
+	fare_unpack_str(k, a->model, sizeof a->model);
+	a->prompt_bytes = fare_unpack_u64(k);
+	a->text_bytes = fare_unpack_u64(k);
+	a->images = fare_unpack_u32(k);
+	a->choices = fare_unpack_u32(k);
+	a->bound = fare_unpack_i64(k);
+	a->stream = fare_unpack_u8(k) != 0;
+	return !k->bad && k->at == k->n;
+}
+
+static void put_price(struct fare_pack *k, const struct fare_price *p)
+{
+	fare_pack_i64(k, p->input);
+	fare_pack_i64(k, p->output);
+	fare_pack_i64(k, p->cache_read);
+	fare_pack_i64(k, p->cache_write);
+	fare_pack_i64(k, p->per_call);
+}
+
+static void read_price(struct fare_unpack *k, struct fare_price *p)
+{
+	p->input = fare_unpack_i64(k);
+	p->output = fare_unpack_i64(k);
+	p->cache_read = fare_unpack_i64(k);
+	p->cache_write = fare_unpack_i64(k);
+	p->per_call = fare_unpack_i64(k);
+}
+
+static void put_grant(struct fare_pack *k, const struct fare_grant *g)
+{
+	fare_pack_i64(k, g->hold.nano);
+	fare_pack_u64(k, g->price_version);
+	put_price(k, &g->price);
+	fare_pack_i64(k, g->bound);
+	fare_pack_u8(k, g->bound_ours);
+	fare_pack_u8(k, g->bound_field);
+	fare_pack_u8(k, g->style);
+	fare_pack_u64(k, g->key_id);
+	fare_pack_u64(k, g->account_id);
+	fare_pack_u64(k, g->max_input);
+	fare_pack_u64(k, g->max_output);
+	fare_pack_str(k, fare_span_of(g->upstream_model));
+	fare_pack_str(k, fare_span_of(g->provider));
+	fare_pack_str(k, fare_span_of(g->base_url));
+	fare_pack_str(k, fare_span_of(g->key_file));
+	fare_pack_str(k, fare_span_of(g->key_env));
+}
+
+static void read_grant(struct fare_unpack *k, struct fare_grant *g)
+{
+	g->hold.nano = fare_unpack_i64(k);
+	g->price_version = fare_unpack_u64(k);
+	read_price(k, &g->price);
+	g->bound = fare_unpack_i64(k);
+	g->bound_ours = fare_unpack_u8(k) != 0;
+	g->bound_field = fare_unpack_u8(k);
+	g->style = fare_unpack_u8(k);
+	g->key_id = fare_unpack_u64(k);
+	g->account_id = fare_unpack_u64(k);
+	g->max_input = fare_unpack_u64(k);
+	g->max_output = fare_unpack_u64(k);
+	fare_unpack_str(k, g->upstream_model, sizeof g->upstream_model);
+	fare_unpack_str(k, g->provider, sizeof g->provider);
+	fare_unpack_str(k, g->base_url, sizeof g->base_url);
+	fare_unpack_str(k, g->key_file, sizeof g->key_file);
+	fare_unpack_str(k, g->key_env, sizeof g->key_env);
+}
+
+static void put_answer(struct fare_pack *k, const struct fare_admit_answer *a)
+{
+	fare_pack_u8(k, a->granted);
+	fare_pack_u8(k, a->refused);
+	if (a->granted) {
+		put_grant(k, &a->grant);
+		return;
+	}
+	fare_pack_i64(k, a->numbers.available.nano);
+	fare_pack_i64(k, a->numbers.needed.nano);
+	put_price(k, &a->numbers.price);
+	fare_pack_u64(k, a->numbers.affordable);
+	fare_pack_u64(k, a->numbers.limit);
+}
+
+size_t fare_proto_answer(uint8_t *p, size_t size, uint16_t slot, struct fare_id call_id, const struct fare_admit_answer *a)
+{
+	struct fare_pack k = {.p = p, .size = size};
+	put_head(&k, a->granted ? FARE_MSG_GRANT : FARE_MSG_REFUSE, slot, call_id);
+	put_answer(&k, a);
+	return packed(&k);
+}
+
+size_t fare_proto_checked(uint8_t *p, size_t size, struct fare_id call_id, const struct fare_admit_answer *a)
+{
+	struct fare_pack k = {.p = p, .size = size};
+	put_head(&k, FARE_MSG_CHECKED, 0, call_id);
+	put_answer(&k, a);
+	return packed(&k);
+}
+
+bool fare_proto_read_answer(struct fare_unpack *k, const struct fare_msg_head *h, struct fare_admit_answer *a)
+{
+	*a = (struct fare_admit_answer){0};
+	a->granted = fare_unpack_u8(k) != 0;
+	a->refused = fare_unpack_u8(k);
+	if (h->type != FARE_MSG_CHECKED && a->granted != (h->type == FARE_MSG_GRANT))
+		return false;
+	if (a->granted) {
+		read_grant(k, &a->grant);
+	} else {
+		a->numbers.available.nano = fare_unpack_i64(k);
+		a->numbers.needed.nano = fare_unpack_i64(k);
+		read_price(k, &a->numbers.price);
+		a->numbers.affordable = fare_unpack_u64(k);
+		a->numbers.limit = fare_unpack_u64(k);
+	}
+	return !k->bad && k->at == k->n;
+}
