@@ -9,13 +9,16 @@
 #include "base/id.h"
 #include "money/price.h"
 
+/* Every code of the contract, in the order of its table; those of parts not built yet are spoken for. */
 enum fare_code {
 	FARE_CODE_NONE = 0,
 	FARE_CODE_KEY_MISSING, FARE_CODE_KEY_UNKNOWN, FARE_CODE_KEY_EXPIRED, FARE_CODE_KEY_REVOKED,
-	FARE_CODE_BALANCE_TOO_LOW,
-	FARE_CODE_MODEL_NOT_ALLOWED, FARE_CODE_IP_NOT_ALLOWED, FARE_CODE_ACCOUNT_CLOSED,
-	FARE_CODE_ROUTE_UNKNOWN, FARE_CODE_MODEL_UNKNOWN, FARE_CODE_MODEL_NOT_PRICED, FARE_CODE_METHOD_NOT_ALLOWED,
+	FARE_CODE_BALANCE_TOO_LOW, FARE_CODE_BUDGET_REACHED, FARE_CODE_PAYMENT_REQUIRED,
+	FARE_CODE_MODEL_NOT_ALLOWED, FARE_CODE_IP_NOT_ALLOWED, FARE_CODE_NOT_SUBSCRIBED, FARE_CODE_ACCOUNT_CLOSED,
+	FARE_CODE_ROUTE_UNKNOWN, FARE_CODE_MODEL_UNKNOWN, FARE_CODE_MODEL_NOT_PRICED, FARE_CODE_METHOD_NOT_ALLOWED, FARE_CODE_SERVICE_RETIRED,
+	FARE_CODE_IDEMPOTENCY_IN_FLIGHT, FARE_CODE_IDEMPOTENCY_SPENT, FARE_CODE_IDEMPOTENCY_MISMATCH,
 	FARE_CODE_BAD_JSON, FARE_CODE_BAD_REQUEST, FARE_CODE_FIELD_NOT_PRICED, FARE_CODE_BODY_TIMEOUT, FARE_CODE_BODY_TOO_LARGE, FARE_CODE_ENCODING_UNSUPPORTED,
+	FARE_CODE_RATE_LIMITED, FARE_CODE_TOKENS_LIMITED, FARE_CODE_TOO_MANY_AT_ONCE,
 	FARE_CODE_UPSTREAM_FAILED, FARE_CODE_UPSTREAM_UNPAID, FARE_CODE_STORE_UNAVAILABLE, FARE_CODE_OVERLOADED, FARE_CODE_UPSTREAM_TIMEOUT,
 	FARE_CODE_N
 };
@@ -30,15 +33,22 @@ struct fare_refusal {
 	struct fare_price price;              /* balance_too_low */
 	uint64_t affordable;                  /* balance_too_low: max_tokens that would be affordable */
 	const char *topup_url;                /* from the settings, "" or NULL: none */
-	uint64_t retry_after_s;               /* 503, 0: the code's default */
+	const char *currency;                 /* from the settings, for the sentence; NULL: none named */
+	const char *allow;                    /* method_not_allowed: the methods that are */
+	uint64_t retry_after_s;               /* 429 and 503, 0: the code's default */
 };
 
 int fare_code_status(enum fare_code code);
 const char *fare_code_word(enum fare_code code);
 const char *fare_code_type(enum fare_code code); /* OpenAI's error.type */
+const char *fare_code_cause(enum fare_code code); /* credentials, payment, limits or configuration; "" where the caller's request or a provider is the cause */
 void fare_refusal_set(struct fare_refusal *r, enum fare_code code, const char *param, const char *fmt, ...) FARE_PRINTF(4, 5);
-/* Appends the JSON body. */
+/* "What happened, why, how to fix it", as one text. */
+void fare_refusal_message(const struct fare_refusal *r, struct fare_buf *out);
+/* Appends the JSON body: one line, no newline in it. */
 void fare_refusal_body(const struct fare_refusal *r, struct fare_id call_id, struct fare_buf *out);
+/* The body's "error" object alone. */
+void fare_refusal_error(const struct fare_refusal *r, struct fare_id call_id, struct fare_buf *out);
 /* Appends "Name: value\r\n" lines beside Content-Type and the call's id: Cache-Control, x-should-retry, Link, Retry-After, Allow. */
 void fare_refusal_headers(const struct fare_refusal *r, struct fare_buf *out);
 
