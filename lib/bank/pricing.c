@@ -8,7 +8,7 @@ enum { BYTES_PER_TOKEN = 4 };
 
 static bool is_free(const struct fare_meter_reading *m, enum fare_ending ending)
 {
-	return m->received == 0 || ending == FARE_NOT_SENT || ending == FARE_UPSTREAM_ERROR || ending == FARE_METER_DAMAGED;
+	return m->received == 0 || fare_ending_is_free(ending);
 }
 
 static enum fare_ending ending_of(const struct fare_meter_reading *m)

@@ -1,0 +1,308 @@
+/* A worker's link to the bank: its slots, what doormen and the relay ask of it, and the meter's writers. */
+#include "base/first.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/eventfd.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/fault.h"
+#include "base/log.h"
+#include "bank/link_inner.h"
+
+static void cond_init(pthread_cond_t *c)
+{
+	pthread_condattr_t attr;
+	pthread_condattr_init(&attr);
+	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+	pthread_cond_init(c, &attr);
+	pthread_condattr_destroy(&attr);
+}
+
+static struct timespec deadline_in(uint64_t ms)
+{
+	struct timespec t;
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	t.tv_sec += (time_t)(ms / 1000);
+	t.tv_nsec += (long)(ms % 1000) * 1000000;
+	if (t.tv_nsec >= 1000000000) {
+		t.tv_sec++;
+		t.tv_nsec -= 1000000000;
+	}
+	return t;
+}
+
+static void slots_init(struct fare_link *l)
+{
+	l->slots = fare_alloc(l->count * sizeof *l->slots);
+	l->queue = fare_alloc(l->count * sizeof *l->queue);
+	for (unsigned i = 0; i < l->count; i++) {
+		cond_init(&l->slots[i].heard);
+		l->queue[i] = (uint16_t)i;
+	}
+	l->free_count = l->count;
+}
+
+struct fare_link *fare_link_new(const char *home, const char *run_dir, unsigned worker_no, unsigned slots, char error[FARE_ERROR_N])
+{
+	(void)home; /* a worker knows the run folder only */
+	if (slots == 0 || slots > FARE_SLOTS_MAX) {
+		snprintf(error, FARE_ERROR_N, "a worker has 1 to %d slots, not %u", FARE_SLOTS_MAX, slots);
+		return NULL;
+	}
+	struct fare_link *l = fare_alloc(sizeof *l);
+	l->incarnation = fare_id_new();
+	l->worker_no = worker_no;
+	l->count = slots;
+	l->fd = -1;
+	l->meter_fd = -1;
+	l->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	bool ok = l->wake_fd >= 0 && fare_span_copy(fare_span_of(run_dir), l->run, sizeof l->run);
+	if (ok)
+		l->meter = fare_meter_make(run_dir, l->incarnation, worker_no, slots, &l->meter_fd);
+	if (!ok || !l->meter) {
+		snprintf(error, FARE_ERROR_N, "the meter file cannot be made in %.150s: %s", run_dir, strerror(errno));
+		if (l->wake_fd >= 0)
+			close(l->wake_fd);
+		free(l);
+		return NULL;
+	}
+	pthread_mutex_init(&l->lock, NULL);
+	cond_init(&l->freed);
+	slots_init(l);
+	if (pthread_create(&l->thread, NULL, fare_link_run, l) != 0)
+		fare_fatal("no thread for the link to the bank");
+	return l;
+}
+
+void fare_link_wake(struct fare_link *l)
+{
+	uint64_t one = 1;
+	if (write(l->wake_fd, &one, sizeof one) < 0 && errno != EAGAIN)
+		fare_log(FARE_WARN, "link: wake: %s", strerror(errno));
+}
+
+unsigned fare_link_busy(struct fare_link *l)
+{
+	pthread_mutex_lock(&l->lock);
+	unsigned busy = l->count - l->free_count;
+	pthread_mutex_unlock(&l->lock);
+	return busy;
+}
+
+bool fare_link_drain(struct fare_link *l, uint64_t timeout_ms)
+{
+	struct timespec until = deadline_in(timeout_ms);
+	int e = 0;
+	pthread_mutex_lock(&l->lock);
+	l->draining = true;
+	while (l->free_count < l->count && e == 0)
+		e = pthread_cond_timedwait(&l->freed, &l->lock, &until);
+	bool all = l->free_count == l->count;
+	pthread_mutex_unlock(&l->lock);
+	return all;
+}
+
+void fare_link_free(struct fare_link **link)
+{
+	struct fare_link *l = *link;
+	*link = NULL;
+	if (!l)
+		return;
+	pthread_mutex_lock(&l->lock);
+	l->stopping = true;
+	pthread_mutex_unlock(&l->lock);
+	fare_link_wake(l);
+	pthread_join(l->thread, NULL);
+	if (l->fd >= 0)
+		close(l->fd);
+	fare_meter_unmap(l->meter, l->count, &l->meter_fd);
+	for (unsigned i = 0; i < l->count; i++)
+		pthread_cond_destroy(&l->slots[i].heard);
+	pthread_cond_destroy(&l->freed);
+	pthread_mutex_destroy(&l->lock);
+	close(l->wake_fd);
+	free(l->slots);
+	free(l->queue);
+	free(l);
+}
+
+/* Lock held. The bank refuses an id that is older than the last it knows of the slot, so such a slot is passed over. */
+static int slot_take(struct fare_link *l, struct fare_id call_id)
+{
+	if (l->draining)
+		return -1;
+	for (unsigned i = 0; i < l->free_count; i++) {
+		unsigned s = l->queue[l->first_free];
+		l->first_free = (l->first_free + 1) % l->count;
+		if (fare_id_cmp(l->slots[s].last, call_id) < 0) {
+			l->free_count--;
+			return (int)s;
+		}
+		l->queue[(l->first_free + l->free_count - 1) % l->count] = (uint16_t)s;
+	}
+	return -1;
+}
+
+/* Step 1 of the protocol: state and id are in the meter before admit is said. */
+static void meter_begin(struct fare_meter_slot *m, struct fare_id call_id)
+{
+	atomic_store_explicit(&m->state, FARE_METER_IDLE, memory_order_release);
+	_Atomic uint64_t *zero[] = {&m->ending, &m->flags, &m->input, &m->output, &m->cached, &m->cache_write, &m->reasoning, &m->received, &m->relayed_text, &m->prompt_text};
+	for (size_t i = 0; i < FARE_ARRAY_N(zero); i++)
+		atomic_store_explicit(zero[i], 0, memory_order_release);
+	memcpy(m->call_id, call_id.b, sizeof m->call_id);
+	atomic_thread_fence(memory_order_seq_cst);
+}
+
+int fare_link_slot(struct fare_link *l, struct fare_id call_id)
+{
+	pthread_mutex_lock(&l->lock);
+	int slot = slot_take(l, call_id);
+	if (slot >= 0) {
+		struct link_slot *s = &l->slots[slot];
+		s->state = SLOT_TAKEN;
+		s->call_id = s->last = call_id;
+		meter_begin(&l->meter[slot], call_id);
+	}
+	pthread_mutex_unlock(&l->lock);
+	return slot;
+}
+
+void fare_link_release(struct fare_link *l, unsigned slot)
+{
+	struct link_slot *s = &l->slots[slot];
+	s->state = SLOT_FREE;
+	s->told = false;
+	s->call_id = (struct fare_id){{0}};
+	l->queue[(l->first_free + l->free_count) % l->count] = (uint16_t)slot;
+	l->free_count++;
+	if (l->free_count == l->count)
+		pthread_cond_broadcast(&l->freed);
+}
+
+enum fare_asked fare_link_admit(struct fare_link *l, int slot, const struct fare_admit *ask, struct fare_admit_answer *answer, uint64_t timeout_ms)
+{
+	struct link_slot *s = &l->slots[slot];
+	struct timespec until = deadline_in(timeout_ms);
+	int e = 0;
+	pthread_mutex_lock(&l->lock);
+	FARE_ASSERT(s->state == SLOT_TAKEN && fare_id_eq(s->call_id, ask->call_id));
+	s->ask = *ask;
+	s->state = SLOT_WAIT;
+	s->told = false;
+	fare_link_say_slot(l, (unsigned)slot);
+	while (s->state == SLOT_WAIT && e == 0)
+		e = pthread_cond_timedwait(&s->heard, &l->lock, &until);
+	bool answered = s->state == SLOT_ANSWERED;
+	if (answered) {
+		*answer = s->answer;
+		s->state = SLOT_GRANTED;
+		if (!answer->granted)
+			fare_link_release(l, (unsigned)slot);
+	}
+	pthread_mutex_unlock(&l->lock);
+	if (answered && answer->granted && fare_fault("worker_after_admit"))
+		fare_log(FARE_WARN, "fault worker_after_admit");
+	return answered ? FARE_ASKED_ANSWERED : FARE_ASKED_TIMEOUT;
+}
+
+/* What ends a call: the slot is the link's from here on. */
+static void end(struct fare_link *l, int slot, enum slot_state state)
+{
+	struct link_slot *s = &l->slots[slot];
+	pthread_mutex_lock(&l->lock);
+	FARE_ASSERT(s->state == SLOT_GRANTED || (state == SLOT_VOID && s->state != SLOT_FREE && s->state < SLOT_SETTLE));
+	bool refused = s->state == SLOT_ANSWERED && !s->answer.granted; /* just after the doorman's time was over */
+	if (s->state == SLOT_TAKEN || refused) {
+		fare_link_release(l, (unsigned)slot);
+	} else {
+		s->state = (uint8_t)state;
+		s->told = false;
+		fare_link_say_slot(l, (unsigned)slot);
+	}
+	pthread_mutex_unlock(&l->lock);
+}
+
+void fare_link_void(struct fare_link *l, int slot) { end(l, slot, SLOT_VOID); }
+
+void fare_link_settle(struct fare_link *l, int slot)
+{
+	if (fare_fault("worker_before_settle"))
+		return;
+	end(l, slot, SLOT_SETTLE);
+}
+
+static void check_remove(struct fare_link *l, const struct link_check *c)
+{
+	for (struct link_check **p = &l->checks; *p; p = &(*p)->next)
+		if (*p == c) {
+			*p = c->next;
+			return;
+		}
+}
+
+enum fare_asked fare_link_check(struct fare_link *l, const struct fare_admit *ask, struct fare_admit_answer *answer, uint64_t timeout_ms)
+{
+	struct link_check c = {.ask = *ask};
+	struct timespec until = deadline_in(timeout_ms);
+	int e = 0;
+	cond_init(&c.heard);
+	pthread_mutex_lock(&l->lock);
+	c.next = l->checks;
+	l->checks = &c;
+	fare_link_say_checks(l);
+	while (!c.answered && e == 0)
+		e = pthread_cond_timedwait(&c.heard, &l->lock, &until);
+	check_remove(l, &c);
+	pthread_mutex_unlock(&l->lock);
+	pthread_cond_destroy(&c.heard);
+	if (c.answered)
+		*answer = c.answer;
+	return c.answered ? FARE_ASKED_ANSWERED : FARE_ASKED_TIMEOUT;
+}
+
+static void put(_Atomic uint64_t *to, uint64_t v) { atomic_store_explicit(to, v, memory_order_release); }
+
+void fare_meter_sent(struct fare_link *l, int slot, uint64_t prompt_text_bytes)
+{
+	struct fare_meter_slot *m = &l->meter[slot];
+	if (fare_fault("worker_before_sent"))
+		return;
+	put(&m->prompt_text, prompt_text_bytes);
+	put(&m->state, FARE_METER_SENT);
+	atomic_thread_fence(memory_order_seq_cst); /* R13 */
+	if (fare_fault("worker_after_sent"))
+		fare_log(FARE_WARN, "fault worker_after_sent");
+}
+
+void fare_meter_progress(struct fare_link *l, int slot, uint64_t received_bytes, uint64_t relayed_text_bytes)
+{
+	struct fare_meter_slot *m = &l->meter[slot];
+	put(&m->received, received_bytes);
+	put(&m->relayed_text, relayed_text_bytes);
+	put(&m->state, FARE_METER_STREAMING);
+	if (fare_fault("worker_mid_stream"))
+		fare_log(FARE_WARN, "fault worker_mid_stream");
+}
+
+void fare_meter_usage(struct fare_link *l, int slot, const struct fare_usage *u, bool clamped)
+{
+	struct fare_meter_slot *m = &l->meter[slot];
+	put(&m->input, u->input);
+	put(&m->output, u->output);
+	put(&m->cached, u->cached);
+	put(&m->cache_write, u->cache_write);
+	put(&m->reasoning, u->reasoning);
+	put(&m->flags, FARE_METER_REPORTED | (clamped ? FARE_METER_CLAMPED : 0u));
+}
+
+void fare_meter_final(struct fare_link *l, int slot, enum fare_ending ending)
+{
+	struct fare_meter_slot *m = &l->meter[slot];
+	put(&m->ending, (uint64_t)ending);
+	put(&m->state, FARE_METER_FINAL);
+	atomic_thread_fence(memory_order_seq_cst);
+}

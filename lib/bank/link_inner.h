@@ -1,0 +1,57 @@
+/* Between the files of a worker's link to the bank. */
+#ifndef FARE_BANK_LINK_INNER_H
+#define FARE_BANK_LINK_INNER_H
+
+#include <pthread.h>
+
+#include "base/fs.h"
+#include "bank/client.h"
+
+/* What a slot waits for. Free slots stand in a queue: the one that has been free longest is taken first. */
+enum slot_state { SLOT_FREE, SLOT_TAKEN, SLOT_WAIT, SLOT_ANSWERED, SLOT_GRANTED, SLOT_SETTLE, SLOT_VOID };
+
+struct link_slot {
+	uint8_t state;  /* enum slot_state */
+	bool told;      /* what this state has to say was said on the connection that is open now */
+	struct fare_id call_id, last; /* last: newest id it ever had */
+	struct fare_admit ask;
+	struct fare_admit_answer answer;
+	pthread_cond_t heard;
+};
+
+/* A doorman's question without a slot, on his stack. */
+struct link_check {
+	struct link_check *next;
+	struct fare_admit ask;
+	struct fare_admit_answer answer;
+	bool told, answered;
+	pthread_cond_t heard;
+};
+
+struct fare_link {
+	char run[FARE_PATH_N];
+	struct fare_id incarnation;
+	unsigned worker_no, count;
+	struct fare_meter_slot *meter;
+	int meter_fd, wake_fd; /* eventfd: the thread looks again */
+	pthread_t thread;
+
+	pthread_mutex_t lock; /* all below */
+	struct link_slot *slots;
+	struct link_check *checks;
+	uint16_t *queue;       /* ring of free slots */
+	unsigned first_free, free_count;
+	int fd;                /* the connection, -1: none */
+	bool blocked;          /* the socket was full: something is left to say */
+	bool draining, stopping;
+	pthread_cond_t freed;
+};
+
+/* Lock held: say what is untold, if the socket takes it; else the thread does. */
+void fare_link_say_slot(struct fare_link *l, unsigned slot);
+void fare_link_say_checks(struct fare_link *l);
+void fare_link_release(struct fare_link *l, unsigned slot);  /* lock held */
+void *fare_link_run(void *link);                             /* the thread */
+void fare_link_wake(struct fare_link *l);
+
+#endif
