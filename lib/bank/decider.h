@@ -1,0 +1,131 @@
+/*
+ * The decider: who may spend what. A deterministic state machine in memory over the holds file: messages and results of the writer in, answers and jobs for the writer
+ * out. No clock, no random numbers, no disk, no libdb: the same calls give the same state. One thread. Rules R1 to R14 are those of the money protocol.
+ *
+ * What adds money or rights counts when it is durable; what takes away counts at once.
+ */
+#ifndef FARE_BANK_DECIDER_H
+#define FARE_BANK_DECIDER_H
+
+#include "bank/holds.h"
+#include "bank/meter.h"
+#include "bank/proto.h"
+#include "bank/map.h"
+
+struct fare_acct {
+	struct fare_account rec;    /* balance, credits and debits as decided, durable or not */
+	struct fare_amount pending; /* sum of its live holds */
+};
+
+/* R8: what is known of the last call of a slot. */
+enum fare_slot_known { FARE_SLOT_NONE, FARE_SLOT_LIVE, FARE_SLOT_DECIDED, FARE_SLOT_LOOKING /* the writer looks for its entry */, FARE_SLOT_ENDED, FARE_SLOT_REFUSED };
+struct fare_slot_memory {
+	struct fare_id last;
+	uint8_t known;          /* enum fare_slot_known */
+	uint8_t refused;        /* enum fare_refused */
+	struct fare_hold *hold; /* live or decided */
+	struct fare_refusal_numbers numbers;
+};
+
+struct fare_worker { /* one incarnation */
+	struct fare_worker *next;
+	struct fare_id incarnation;
+	uint32_t no, pid, slots, holds;
+	bool dead;   /* R4: its lock was got; nothing it says counts any more */
+	void *conn;  /* the server's, NULL: not connected */
+	int meter_fd; /* the server's, -1: none */
+	struct fare_slot_memory *memory;
+};
+
+/* Work for the writer, done in order; given back with the result when all of it is durable. */
+enum fare_job_what { FARE_JOB_OP = 1, FARE_JOB_LOOK = 2 /* is op.u.post.call_id in the ledger? applied: FARE_ALREADY or FARE_APPLIED (no) */ };
+struct fare_job {
+	struct fare_job *next;
+	uint8_t what;
+	bool is_void;              /* of a look: void or settle */
+	uint16_t slot;
+	struct fare_id incarnation; /* of a look */
+	struct fare_hold *hold;    /* of a call's charge */
+	struct fare_op op;
+	void (*done)(void *arg, struct fare_job *job); /* after the decider took it in; NULL: nobody waits */
+	void *arg;
+};
+
+struct fare_decider_out {
+	void *ctx;
+	/* Never blocks; dropped when the worker is not connected: it asks again. answer: for grant, refuse and checked. */
+	void (*tell)(void *ctx, struct fare_worker *w, enum fare_msg_type type, uint16_t slot, struct fare_id call_id, const struct fare_admit_answer *answer);
+	void (*post)(void *ctx, struct fare_job *job);
+	bool (*read_meter)(void *ctx, struct fare_worker *w, unsigned slot, struct fare_id expected, struct fare_meter_reading *out);
+};
+
+struct fare_ended_call {
+	struct fare_id call_id;
+	uint64_t account, key, price_version, started_ms;
+	struct fare_amount hold, amount;
+	uint8_t ending;
+};
+enum { FARE_ENDED_N = 1024, FARE_BOUND_LEAST = 16 };
+
+struct fare_index { void **at; size_t n; }; /* by id; NULL: none */
+
+struct fare_decider {
+	struct fare_decider_out out;
+	uint64_t default_max_tokens, image_tokens; /* settings */
+	uint64_t now_ms;           /* wall, never back */
+	struct fare_holds holds;
+	struct fare_worker *workers;
+	struct fare_index accounts, keys, providers, models; /* models: every price version */
+	struct fare_map account_names, key_hashes, provider_names, model_names; /* models: the version offered now */
+	size_t account_count, key_count;
+	uint64_t queued;           /* jobs with the writer */
+	uint64_t catalogue;        /* grows with each change of what is offered */
+	struct fare_ended_call ended[FARE_ENDED_N];
+	uint64_t ended_count;      /* the newest is at (ended_count - 1) % FARE_ENDED_N */
+};
+
+/* The holds are opened by the caller, into d->holds. */
+void fare_decider_init(struct fare_decider *d, const struct fare_decider_out *out);
+void fare_decider_release(struct fare_decider *d);
+void fare_decider_time(struct fare_decider *d, uint64_t wall_ms); /* before each message */
+
+/* Takes in a record as the store has it: at the start, and when a change of it is durable. */
+void fare_decider_put_account(struct fare_decider *d, const struct fare_account *a);
+void fare_decider_put_key(struct fare_decider *d, const struct fare_key *k);
+void fare_decider_put_provider(struct fare_decider *d, const struct fare_provider *p);
+void fare_decider_put_model(struct fare_decider *d, const struct fare_model *m);
+
+struct fare_acct *fare_decider_account(const struct fare_decider *d, uint64_t id);
+struct fare_acct *fare_decider_account_named(const struct fare_decider *d, const char *name);
+struct fare_key *fare_decider_key(const struct fare_decider *d, uint64_t id);
+struct fare_provider *fare_decider_provider(const struct fare_decider *d, uint64_t id);
+struct fare_provider *fare_decider_provider_named(const struct fare_decider *d, const char *name);
+struct fare_model *fare_decider_model(const struct fare_decider *d, uint64_t version);
+struct fare_model *fare_decider_model_named(const struct fare_decider *d, const char *name); /* offered now */
+struct fare_amount fare_decider_available(const struct fare_acct *a);
+
+/* A new bank's first look at the holds, before the sockets open: has_entry says 1, 0 or -1 (failed). False: the store failed. */
+bool fare_decider_recover(struct fare_decider *d, int (*has_entry)(void *ctx, struct fare_id call_id), void *ctx) FARE_MUST;
+
+struct fare_worker *fare_decider_worker(struct fare_decider *d, struct fare_id incarnation); /* NULL: not known */
+/* R3, R10. The worker is made if it is not known; NULL: it is dead. */
+struct fare_worker *fare_decider_hello(struct fare_decider *d, const struct fare_hello *h);
+void fare_decider_admit(struct fare_decider *d, struct fare_worker *w, uint16_t slot, const struct fare_admit *ask);
+void fare_decider_check(struct fare_decider *d, struct fare_worker *w, const struct fare_admit *ask);
+void fare_decider_end(struct fare_decider *d, struct fare_worker *w, uint16_t slot, struct fare_id call_id, bool is_void);
+void fare_decider_dead(struct fare_decider *d, struct fare_worker *w); /* R4: its live holds are decided by the meter */
+void fare_decider_forget(struct fare_decider *d, struct fare_worker *w); /* dead, without holds */
+
+/* A job of someone outside: takes away at once, then on to the writer. */
+void fare_decider_submit(struct fare_decider *d, struct fare_job *job);
+/* The job is durable. Frees it. */
+void fare_decider_durable(struct fare_decider *d, struct fare_job *job);
+
+/* Between the decider's files. */
+bool fare_decider_look(const struct fare_decider *d, const struct fare_admit *ask, struct fare_acct **a, struct fare_key **k, struct fare_admit_answer *answer);
+void fare_decider_decide(struct fare_decider *d, struct fare_worker *w, struct fare_hold *h);
+void fare_decider_queue_charge(struct fare_decider *d, struct fare_hold *h);
+void fare_decider_charge(struct fare_acct *a, int64_t nano);    /* signed effect on the balance */
+void fare_decider_give_back(struct fare_acct *a, int64_t nano); /* a debit that was taken and not posted */
+
+#endif

@@ -1,0 +1,47 @@
+/*
+ * The holds file: one record per live call, written by the bank alone, so a hold costs no disk write and outlives every process. The state word is written last: a
+ * record cut short is no hold. A file of another store, epoch or boot is set aside under another name and never applied.
+ */
+#ifndef FARE_BANK_HOLDS_H
+#define FARE_BANK_HOLDS_H
+
+#include "bank/books.h"
+
+#include <stdatomic.h>
+
+enum fare_hold_state { FARE_HOLD_FREE = 0, FARE_HOLD_LIVE = 1, FARE_HOLD_DECIDED = 2 };
+enum { FARE_HOLDS_MAX = 32768 }; /* calls at a time on the whole host */
+
+struct fare_hold {
+	_Atomic uint64_t state; /* enum fare_hold_state */
+	struct fare_id call_id, incarnation;
+	uint32_t worker_no, slot;
+	uint64_t account, key, price_version, started_ms;
+	int64_t hold_nano, bound;
+	uint64_t max_input, max_output;
+	uint64_t bound_ours;
+	/* Valid when decided. */
+	int64_t amount_nano; /* >= 0 */
+	uint64_t ending, flags;
+	struct fare_usage usage;
+	uint64_t reserved[9];
+};
+_Static_assert(sizeof(struct fare_hold) == 256, "the layout of holds is fixed");
+
+struct fare_holds {
+	struct fare_hold *records;
+	uint32_t count, used;
+	uint32_t *free; /* stack of free records */
+	void *map;      /* NULL: in memory only (tests) */
+	int fd;
+};
+
+/* path NULL: in memory. *fresh: there was no file of this store and boot. False: one line in error. */
+bool fare_holds_open(struct fare_holds *h, const char *path, const uint8_t store[16], const uint8_t epoch[16], uint32_t count, bool *fresh, char error[FARE_ERROR_N]);
+void fare_holds_close(struct fare_holds *h);
+struct fare_hold *fare_holds_take(struct fare_holds *h); /* state free, all else to be written; NULL: none left */
+void fare_holds_write_live(struct fare_hold *r);         /* the state word, last */
+void fare_holds_write_decided(struct fare_hold *r);
+void fare_holds_free(struct fare_holds *h, struct fare_hold *r);
+
+#endif
