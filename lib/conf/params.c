@@ -72,7 +72,7 @@ static const struct fare_param params[] = {
 	TEXT(worker_user, "nobody", 1, is_user, "a user's name", "user the workers run as when farebox is started by root"),
 	TEXT(prefix, "", 0, is_prefix, "a path like /ai, without a slash at its end", "what the web server's paths have before ours"),
 	NUMBER(workers, 2, 1, 64, "", "worker processes"),
-	NUMBER(slots, 2048, 1, 65536, "", "live calls per worker; more get 503 overloaded"),
+	NUMBER(slots, 2048, 1, 8192, "", "live calls per worker; more get 503 overloaded"),
 	NUMBER(doormen_max, 256, 2, 4096, "", "threads per worker that read requests and ask for admission"),
 	NUMBER(body_limit_bytes, 32 * MIB, 1024, 1024 * MIB, "bytes", "largest request body; more gets 413"),
 	NUMBER(body_memory_bytes, 256 * MIB, 1024, 1024 * 1024 * MIB, "bytes", "all request bodies in flight in one worker; more get 503"),

@@ -1,0 +1,338 @@
+/* The keeper's life: start, watch, reload, drain, stop. */
+#include "base/first.h"
+
+#include <errno.h>
+#include <grp.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/fs.h"
+#include "base/log.h"
+#include "bank/start.h"
+
+#include "keeper.h"
+
+/* A worker that lived this long died of something new: it is started again at once. The pause doubles for those that did not. */
+enum { LIVED_MS = 10 * 1000, PAUSE_FIRST_MS = 100, PAUSE_MAX_MS = 10 * 1000, HANDOVER_MS = 500, BACKLOG = 4096 };
+
+static void state_write(struct fare_keeper *k)
+{
+	/* One that has let the next keeper in no longer speaks for the home. */
+	if (k->lock_fd >= 0 && !fare_keeper_state(k))
+		fare_log(FARE_WARN, "status will not show the workers");
+}
+
+static void post_start(struct fare_post *p)
+{
+	struct fare_keeper *k = p->keeper;
+	if (k->stopping || p->number >= k->conf.workers)
+		return;
+	if (!fare_kept_start(k, p->number)) {
+		p->pause_ms = p->pause_ms ? p->pause_ms : PAUSE_FIRST_MS;
+		fare_timer_set(p->again, p->pause_ms);
+	}
+}
+
+static void on_again(void *arg)
+{
+	struct fare_post *p = arg;
+	post_start(p);
+	state_write(p->keeper);
+}
+
+/* One that was not told to end has died: its place is filled again after a pause that grows while it keeps dying young. */
+static void post_vacant(struct fare_keeper *k, const struct fare_kept *w)
+{
+	struct fare_post *p = &k->posts[w->number];
+	bool young = fare_clock_boot_ms() - w->boot_ms < LIVED_MS;
+	p->pause_ms = !young ? 0 : p->pause_ms ? p->pause_ms * 2 : PAUSE_FIRST_MS;
+	if (p->pause_ms > PAUSE_MAX_MS)
+		p->pause_ms = PAUSE_MAX_MS;
+	if (p->pause_ms)
+		fare_timer_set(p->again, p->pause_ms);
+	else
+		post_start(p);
+}
+
+static void worker_ended(struct fare_keeper *k, struct fare_kept *w, int status)
+{
+	bool told = w->pipe_fd < 0 || k->stopping;
+	if (WIFSIGNALED(status))
+		fare_log(told ? FARE_INFO : FARE_ALARM, "worker %d[%d] ended by signal %d", w->number, (int)w->pid, WTERMSIG(status));
+	else
+		fare_log(told && status == 0 ? FARE_INFO : FARE_ALARM, "worker %d[%d] exited with %d", w->number, (int)w->pid, WEXITSTATUS(status));
+	if (!told)
+		post_vacant(k, w);
+	fare_kept_remove(k, w);
+}
+
+static void on_child(void *arg, int signo)
+{
+	struct fare_keeper *k = arg;
+	(void)signo;
+	/* One by one: a child that the bank's starter waits for is not ours to take. */
+	for (struct fare_kept *w = k->kept, *next; w; w = next) {
+		int status;
+		next = w->next;
+		if (waitpid(w->pid, &status, WNOHANG) == w->pid)
+			worker_ended(k, w, status);
+	}
+	state_write(k);
+	if (k->stopping && !k->kept)
+		fare_loop_stop(k->loop);
+}
+
+static void drain(struct fare_keeper *k, struct fare_kept *w)
+{
+	fare_kept_drain(w);
+	w->end_boot_ms = fare_clock_boot_ms() + (uint64_t)k->conf.drain_s * 1000;
+}
+
+/* Those whose time to drain is over are killed; the timer is set for the next. */
+static void on_late(void *arg)
+{
+	struct fare_keeper *k = arg;
+	uint64_t now = fare_clock_boot_ms(), next = UINT64_MAX;
+	for (struct fare_kept *w = k->kept; w; w = w->next) {
+		if (w->pipe_fd >= 0)
+			continue;
+		if (w->end_boot_ms <= now) {
+			fare_log(FARE_WARN, "worker %d[%d] has calls left after the time to drain: it is ended", w->number, (int)w->pid);
+			kill(w->pid, SIGKILL);
+		} else if (w->end_boot_ms < next) {
+			next = w->end_boot_ms;
+		}
+	}
+	if (next != UINT64_MAX)
+		fare_timer_set(k->late, next - now);
+}
+
+/* All that are not of the newest start: those whose number has a younger one, or no place any more. */
+static void on_handover(void *arg)
+{
+	struct fare_keeper *k = arg;
+	bool seen[FARE_WORKERS_MAX] = {false};
+	for (struct fare_kept *w = k->kept; w; w = w->next) { /* youngest first */
+		if (w->pipe_fd < 0)
+			continue;
+		if (seen[w->number] || w->number >= k->conf.workers)
+			drain(k, w);
+		else
+			seen[w->number] = true;
+	}
+	on_late(k);
+	state_write(k);
+}
+
+static void on_reload(void *arg, int signo)
+{
+	struct fare_keeper *k = arg;
+	struct fare_conf *c = fare_alloc(sizeof *c);
+	struct fare_worker_user user;
+	char error[FARE_CONF_ERROR_N];
+	(void)signo;
+	if (k->stopping) {
+		free(c);
+		return;
+	}
+	if (!fare_conf_load(c, k->home_arg, error) || !fare_worker_user_find(&user, c, error)) {
+		fare_log(FARE_ALARM, "reload refused, the old settings stay: %s", error);
+		free(c);
+		return;
+	}
+	if (k->own_socket && strcmp(c->listen, k->conf.listen) != 0) {
+		fare_log(FARE_WARN, "reload: a new value of listen is used after a stop and start only");
+		memcpy(c->listen, k->conf.listen, sizeof c->listen);
+	}
+	k->conf = *c;
+	k->user = user;
+	free(c);
+	fare_conf_log(&k->conf);
+	k->isolation = fare_isolate_level(k->conf.home, k->user.uid);
+	fare_log(FARE_INFO, "reload: %lld new workers", (long long)k->conf.workers);
+	for (int i = 0; i < k->conf.workers; i++) {
+		fare_timer_clear(k->posts[i].again);
+		k->posts[i].pause_ms = 0;
+		post_start(&k->posts[i]);
+	}
+	fare_bank_reload(&k->conf);
+	fare_timer_set(k->handover, HANDOVER_MS);
+	state_write(k);
+}
+
+/* From here on nobody new comes in: the socket's file goes first, so that the next keeper's is not taken for ours. */
+static void stop_accepting(struct fare_keeper *k)
+{
+	k->stopping = true;
+	if (k->own_socket)
+		unlink(k->conf.listen);
+	if (k->listen_fd >= 0)
+		close(k->listen_fd);
+	k->listen_fd = -1;
+	for (struct fare_kept *w = k->kept; w; w = w->next)
+		if (w->pipe_fd >= 0)
+			drain(k, w);
+	state_write(k);
+	fare_keeper_unlock(k);
+}
+
+static void on_drain(void *arg, int signo)
+{
+	struct fare_keeper *k = arg;
+	(void)signo;
+	if (k->stopping)
+		return;
+	fare_log(FARE_INFO, "draining: at most %lld s", (long long)k->conf.drain_s);
+	stop_accepting(k);
+	on_late(k);
+	if (!k->kept)
+		fare_loop_stop(k->loop);
+}
+
+static void on_now(void *arg, int signo)
+{
+	struct fare_keeper *k = arg;
+	(void)signo;
+	fare_log(FARE_INFO, "stopping now");
+	if (!k->stopping)
+		stop_accepting(k);
+	for (struct fare_kept *w = k->kept; w; w = w->next)
+		kill(w->pid, SIGKILL);
+	if (!k->kept)
+		fare_loop_stop(k->loop);
+}
+
+static bool listens_already(int fd)
+{
+	int on = 0;
+	socklen_t n = sizeof on;
+	return getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &on, &n) == 0 && on;
+}
+
+/* The web server's user may connect through a group: root may give the socket to any. */
+static bool socket_share(const struct fare_keeper *k)
+{
+	const struct fare_conf *c = &k->conf;
+	gid_t gid = k->user.gid;
+	if (*c->listen_group) {
+		const struct group *g = getgrnam(c->listen_group);
+		if (!g) {
+			fare_log(FARE_ALARM, "listen_group: there is no group %s", c->listen_group);
+			return false;
+		}
+		gid = g->gr_gid;
+	}
+	if (chown(c->listen, (uid_t)-1, gid) == 0)
+		return true;
+	fare_log(FARE_ALARM, "%s: cannot give it to group %u: %s", c->listen, (unsigned)gid, strerror(errno));
+	return false;
+}
+
+static bool socket_open(struct fare_keeper *k, bool own)
+{
+	if (!own && listens_already(STDIN_FILENO)) {
+		k->listen_fd = STDIN_FILENO;
+		return fare_fd_nonblock(k->listen_fd, true);
+	}
+	k->own_socket = true;
+	k->listen_fd = fare_unix_listen(k->conf.listen, SOCK_STREAM, 0660, BACKLOG);
+	if (k->listen_fd < 0) {
+		fare_log(FARE_ALARM, "%s: %s", k->conf.listen, strerror(errno));
+		return false;
+	}
+	return socket_share(k);
+}
+
+static void limits_raise(void)
+{
+	struct rlimit r;
+	if (getrlimit(RLIMIT_NOFILE, &r) == 0 && r.rlim_cur < r.rlim_max) {
+		r.rlim_cur = r.rlim_max;
+		if (setrlimit(RLIMIT_NOFILE, &r) != 0)
+			fare_log(FARE_WARN, "descriptors stay limited: %s", strerror(errno));
+	}
+}
+
+static bool loop_set_up(struct fare_keeper *k)
+{
+	k->loop = fare_loop_new();
+	if (!k->loop)
+		return false;
+	k->late = fare_timer_new(k->loop, on_late, k);
+	k->handover = fare_timer_new(k->loop, on_handover, k);
+	for (int i = 0; i < FARE_WORKERS_MAX; i++)
+		k->posts[i] = (struct fare_post){.keeper = k, .number = i, .again = fare_timer_new(k->loop, on_again, &k->posts[i])};
+	return fare_loop_signal(k->loop, SIGCHLD, on_child, k) && fare_loop_signal(k->loop, SIGHUP, on_reload, k) && fare_loop_signal(k->loop, SIGTERM, on_drain, k) &&
+		fare_loop_signal(k->loop, SIGINT, on_now, k) && fare_loop_signal(k->loop, SIGQUIT, on_now, k);
+}
+
+static void keeper_release(struct fare_keeper *k)
+{
+	fare_minder_stop(&k->minder);
+	if (k->own_socket && k->lock_fd >= 0)
+		unlink(k->conf.listen);
+	if (k->listen_fd >= 0)
+		close(k->listen_fd);
+	fare_keeper_unlock(k);
+	while (k->kept)
+		fare_kept_remove(k, k->kept);
+	for (int i = 0; i < FARE_WORKERS_MAX; i++)
+		fare_timer_free(&k->posts[i].again);
+	fare_timer_free(&k->late);
+	fare_timer_free(&k->handover);
+	fare_loop_free(&k->loop);
+	free(k);
+}
+
+static bool keeper_start(struct fare_keeper *k, bool own)
+{
+	char error[FARE_CONF_ERROR_N], why[FARE_ERROR_N];
+	if (!fare_conf_load(&k->conf, k->home_arg, error) || !fare_worker_user_find(&k->user, &k->conf, error)) {
+		fare_log(FARE_ALARM, "%s", error);
+		return false;
+	}
+	fare_conf_log(&k->conf);
+	if (!fare_run_prepare(&k->conf, why)) {
+		fare_log(FARE_ALARM, "%s", why);
+		return false;
+	}
+	k->lock_fd = fare_keeper_lock(&k->conf, !own && listens_already(STDIN_FILENO));
+	if (k->lock_fd < 0)
+		return false;
+	if (!fare_minder_start(&k->minder, &k->conf, error)) {
+		fare_log(FARE_ALARM, "%s", error);
+		return false;
+	}
+	k->isolation = fare_isolate_level(k->conf.home, k->user.uid);
+	return socket_open(k, own) && loop_set_up(k);
+}
+
+int fare_keeper_run(const char *home, bool own)
+{
+	struct fare_keeper *k = fare_alloc(sizeof *k);
+	k->home_arg = home;
+	k->listen_fd = k->lock_fd = -1;
+	signal(SIGPIPE, SIG_IGN);
+	limits_raise();
+	if (!keeper_start(k, own)) {
+		keeper_release(k);
+		return 1;
+	}
+	for (int i = 0; i < k->conf.workers; i++)
+		post_start(&k->posts[i]);
+	state_write(k);
+	fare_log(FARE_INFO, "%s: %lld workers on %s, isolation %s", k->conf.home, (long long)k->conf.workers, k->own_socket ? k->conf.listen : "the socket given",
+		fare_isolate_name(k->isolation));
+	fare_loop_run(k->loop);
+	keeper_release(k);
+	fare_log(FARE_INFO, "stopped");
+	return 0;
+}

@@ -1,0 +1,104 @@
+/*
+ * The keeper: holds the listening socket, starts workers and starts them again when they die, sees that a bank runs. It reads nothing foreign.
+ *
+ *   SIGHUP         settings are read anew; if they are good, new workers start with them and the old ones drain
+ *   SIGTERM        drain: no new calls, running ones end (at most drain_s), then exit
+ *   SIGINT SIGQUIT stop at once
+ *
+ * A worker is this program started again with --worker: descriptor 0 is the listening socket, 3 a pipe on which it waits for the keeper's end (EOF: accept no
+ * more, finish, exit), 4 a sealed copy of the settings. One keeper per home: run/keeper.pid is locked by the one that accepts; a draining one has given it up.
+ */
+#ifndef FARE_FCGI_KEEPER_H
+#define FARE_FCGI_KEEPER_H
+
+#include "base/loop.h"
+#include "conf/conf.h"
+
+#include "isolate.h"
+
+#include <pthread.h>
+#include <sys/types.h>
+
+enum { FARE_WORKER_LISTEN_FD = 0, FARE_WORKER_PIPE_FD = 3, FARE_WORKER_CONF_FD = 4, FARE_WORKERS_MAX = 64, FARE_WORKER_GROUPS_MAX = 64 };
+
+/* What main hands to a worker beside the settings. */
+struct fare_worker_start {
+	uint32_t size; /* of this struct: another build's is refused */
+	int32_t number;
+	uint8_t isolation; /* enum fare_isolation */
+	struct fare_conf conf;
+};
+
+/* Whom workers run as; looked up before any fork. */
+struct fare_worker_user {
+	bool change;
+	uid_t uid;
+	gid_t gid;
+	gid_t groups[FARE_WORKER_GROUPS_MAX];
+	int groups_n;
+};
+
+/* One running worker process. */
+struct fare_kept {
+	struct fare_kept *next;
+	pid_t pid;
+	int number;
+	int pipe_fd;       /* our end; -1: it has been told to drain */
+	uint64_t since_ms; /* wall time */
+	uint64_t boot_ms;
+	uint64_t end_boot_ms; /* of a draining one: killed then */
+};
+
+/* A place for one worker: who holds it now, and when the next try is. */
+struct fare_post {
+	struct fare_keeper *keeper;
+	struct fare_timer *again;
+	uint64_t pause_ms;
+	int number;
+};
+
+/* Keeps a connection to the bank open, and starts the bank when there is none. */
+struct fare_minder {
+	pthread_t thread;
+	struct fare_conf conf; /* as at the start: where the bank is */
+	int bank_fd;           /* -1: none now */
+	int stop_fd;           /* written once to end the thread */
+	bool running;
+};
+
+struct fare_keeper {
+	struct fare_conf conf;
+	struct fare_loop *loop;
+	struct fare_worker_user user;
+	struct fare_minder minder;
+	struct fare_post posts[FARE_WORKERS_MAX];
+	struct fare_kept *kept; /* all that live, draining ones too */
+	struct fare_timer *late;    /* draining ones that are left then are killed */
+	struct fare_timer *handover; /* old workers drain once the new ones had time to start */
+	enum fare_isolation isolation;
+	const char *home_arg;
+	int listen_fd, lock_fd;
+	bool own_socket; /* we made it, and remove it */
+	bool stopping;
+};
+
+/* Runs until told to stop; returns the exit status. home: as given on the command line, or NULL. own: ignore a listening socket on descriptor 0. */
+int fare_keeper_run(const char *home, bool own);
+
+/* keeper_worker.c */
+bool fare_worker_user_find(struct fare_worker_user *u, const struct fare_conf *c, char error[FARE_CONF_ERROR_N]) FARE_MUST;
+bool fare_kept_start(struct fare_keeper *k, int number) FARE_MUST; /* adds to k->kept */
+void fare_kept_drain(struct fare_kept *w);
+void fare_kept_remove(struct fare_keeper *k, struct fare_kept *w);
+
+/* keeper_file.c */
+int fare_keeper_lock(const struct fare_conf *c, bool wait); /* the lock's descriptor, or -1 with the reason logged */
+void fare_keeper_unlock(struct fare_keeper *k);             /* lets the next keeper in */
+bool fare_keeper_state(const struct fare_keeper *k) FARE_MUST; /* run/keeper.state for `farebox status` */
+
+/* keeper_bank.c. The first connection is made by the caller's thread, so that what keeps a bank from starting is said at once. */
+bool fare_minder_start(struct fare_minder *m, const struct fare_conf *c, char error[FARE_CONF_ERROR_N]) FARE_MUST;
+void fare_minder_stop(struct fare_minder *m);
+void fare_bank_reload(const struct fare_conf *c); /* tells a running bank to read its settings again; does not wait */
+
+#endif
