@@ -1,0 +1,123 @@
+/* The commands: their words, what they ask of the bank, and what is shown. Usage texts come from here too. */
+#include "base/first.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "ctl.h"
+
+#define NAME_OF(what) {.word = what, .member = "name", .kind = CTL_NAME, .required = true}
+#define KEY_ID {.word = "ID", .member = "id", .kind = CTL_ID, .required = true}
+#define NOT_YET(option, value) {.word = option, .kind = CTL_NOT_YET, .shown = value}
+#define KEY_OPTIONS \
+	{.word = "--name", .member = "name", .kind = CTL_TEXT, .shown = "N"}, {.word = "--expires", .member = "expires", .kind = CTL_EXPIRES, .shown = "WHEN"}, \
+		{.word = "--models", .member = "models", .kind = CTL_TEXT, .shown = "GLOBS"}, {.word = "--ip", .member = "ip", .kind = CTL_TEXT, .shown = "CIDRS"}, \
+		NOT_YET("--rpm", "N"), NOT_YET("--tpm", "N"), NOT_YET("--concurrency", "N"), NOT_YET("--budget", "AMOUNT/PERIOD")
+#define MONEY_ARGS \
+	NAME_OF("NAME"), {.word = "AMOUNT", .member = "amount", .kind = CTL_AMOUNT, .required = true}, {.word = "--ref", .member = "ref", .kind = CTL_TEXT, .shown = "ID"}, \
+		{.word = "--note", .member = "note", .kind = CTL_TEXT, .shown = "TEXT"}, {.word = "--corrects", .member = "corrects", .kind = CTL_CALL_ID, .shown = "CALL-ID"}
+
+#define ACCOUNT_COLUMNS "name state balance:a available:a pending:a credits:a debits:a credit_limit:a created:t"
+#define KEY_COLUMNS "id:n account name state models ip expires:t created:t"
+#define PROVIDER_COLUMNS "name style base_url key_file key_env"
+#define MODEL_COLUMNS "name provider upstream input:a output:a cache_read:a cache_write:a per_call:a max_output:n context:n price_version:n"
+#define ENTRY_COLUMNS "number:n time:t kind amount:a balance:a model usage.input_tokens:n usage.output_tokens:n ending call_id ref note"
+#define CALL_COLUMNS "started:t call_id account key_id:n model state hold:a cost:a ending"
+
+static const struct ctl_command commands[] = {
+	{"account", "create", "account.create", {NAME_OF("NAME"), {.word = "--credit-limit", .member = "credit_limit", .kind = CTL_AMOUNT_0, .shown = "AMOUNT"}},
+		.columns = ACCOUNT_COLUMNS, .help = "an account with no money in it"},
+	{"account", "set", "account.set", {NAME_OF("NAME"), {.word = "--credit-limit", .member = "credit_limit", .kind = CTL_AMOUNT_0, .required = true, .shown = "AMOUNT"}},
+		.columns = ACCOUNT_COLUMNS, .help = "how far below zero it may go"},
+	{"account", "list", "account.list", .columns = ACCOUNT_COLUMNS, .help = "all accounts"},
+	{"account", "show", "account.show", {NAME_OF("NAME")}, .columns = ACCOUNT_COLUMNS, .help = "one account"},
+	{"account", "close", "account.close", {NAME_OF("NAME")}, .columns = ACCOUNT_COLUMNS, .help = "refuses its calls (403 account_closed)"},
+	{"account", "reopen", "account.reopen", {NAME_OF("NAME")}, .columns = ACCOUNT_COLUMNS, .help = "takes its calls again"},
+	{"credit", NULL, "credit", {MONEY_ARGS}, .columns = ENTRY_COLUMNS, .help = "adds money; the same --ref adds it once"},
+	{"debit", NULL, "debit", {MONEY_ARGS, {.word = "--force", .member = "force", .kind = CTL_FLAG}}, .columns = ENTRY_COLUMNS,
+		.help = "takes money out, not beyond what is available unless --force"},
+	{"balance", NULL, "balance", {NAME_OF("NAME")}, .columns = "account available:a pending:a credits:a debits:a credit_limit:a currency", .help = "what an account has"},
+	{"ledger", NULL, "ledger", {NAME_OF("NAME"), {.word = "--since", .member = "since", .kind = CTL_PAST, .shown = "TIME"}}, .columns = ENTRY_COLUMNS,
+		.help = "an account's entries, oldest first; TIME is RFC 3339, or 30d, 12h, 15m, 90s before now"},
+	{"ledger", "--all", "ledger_all", .columns = ENTRY_COLUMNS, .help = "every entry and seal, in the order they were written"},
+	{"calls", NULL, "calls", {{.word = "--live", .member = "live", .kind = CTL_FLAG}}, .columns = CALL_COLUMNS, .help = "live calls, and those that ended lately"},
+	{"key", "create", "key.create", {{.word = "ACCOUNT", .member = "account", .kind = CTL_NAME, .required = true}, KEY_OPTIONS}, .result = CTL_KEY, .columns = KEY_COLUMNS,
+		.help = "a key, printed this once; WHEN is RFC 3339, 30d, 12h or never"},
+	{"key", "import", "key.import",
+		{{.word = "ACCOUNT", .member = "account", .kind = CTL_NAME, .required = true},
+			{.word = "--sha256", .member = "sha256", .kind = CTL_SHA256, .required = true, .shown = "HEX"}, KEY_OPTIONS},
+		.columns = KEY_COLUMNS, .help = "a key made elsewhere, by its hash"},
+	{"key", "set", "key.set", {KEY_ID, KEY_OPTIONS}, .columns = KEY_COLUMNS, .help = "changes a key; \"\" lifts a limit"},
+	{"key", "list", "key.list", {{.word = "ACCOUNT", .member = "account", .kind = CTL_NAME}}, .columns = KEY_COLUMNS, .help = "keys of an account, or all"},
+	{"key", "show", "key.show", {KEY_ID}, .columns = KEY_COLUMNS, .help = "one key"},
+	{"key", "rotate", "key.rotate", {KEY_ID, {.word = "--grace", .member = "grace_s", .kind = CTL_SPAN_S, .shown = "24h"}}, .result = CTL_KEY, .columns = KEY_COLUMNS,
+		.help = "a new key in its place; the old one ends after the grace (default: at once)"},
+	{"key", "revoke", "key.revoke", {KEY_ID}, .columns = KEY_COLUMNS, .help = "ends a key at once"},
+	{"provider", "add", "provider.add",
+		{NAME_OF("NAME"), {.word = "--style", .member = "style", .kind = CTL_STYLE, .required = true, .shown = "openai"},
+			{.word = "--base-url", .member = "base_url", .kind = CTL_URL, .required = true, .shown = "URL"},
+			{.word = "--key-file", .member = "key_file", .kind = CTL_KEY_FILE, .shown = "FILE|-"},
+			{.word = "--key-env", .member = "key_env", .kind = CTL_VARIABLE, .shown = "VARIABLE"}},
+		.columns = PROVIDER_COLUMNS, .help = "an upstream; --key-file - reads its key from standard input"},
+	{"provider", "list", "provider.list", .columns = PROVIDER_COLUMNS, .help = "all providers"},
+	{"provider", "remove", "provider.remove", {NAME_OF("NAME")}, .columns = PROVIDER_COLUMNS, .help = "forgets one that no model uses"},
+	{"model", "add", "model.add",
+		{NAME_OF("NAME"), {.word = "--provider", .member = "provider", .kind = CTL_NAME, .required = true, .shown = "P"},
+			{.word = "--upstream-name", .member = "upstream", .kind = CTL_NAME, .shown = "M"},
+			{.word = "--input", .member = "input", .kind = CTL_AMOUNT_0, .required = true, .shown = "USD"},
+			{.word = "--output", .member = "output", .kind = CTL_AMOUNT_0, .required = true, .shown = "USD"},
+			{.word = "--cache-read", .member = "cache_read", .kind = CTL_AMOUNT_0, .shown = "USD"},
+			{.word = "--cache-write", .member = "cache_write", .kind = CTL_AMOUNT_0, .shown = "USD"},
+			{.word = "--per-call", .member = "per_call", .kind = CTL_AMOUNT_0, .shown = "USD"},
+			{.word = "--max-output", .member = "max_output", .kind = CTL_NUMBER, .shown = "N"}, {.word = "--context", .member = "context", .kind = CTL_NUMBER, .shown = "N"},
+			{.word = "--bound-field", .member = "bound_field", .kind = CTL_BOUND_FIELD, .shown = "max_tokens|max_completion_tokens"}},
+		.columns = MODEL_COLUMNS, .help = "what callers may ask for, and its price in dollars per million tokens"},
+	{"model", "list", "model.list", .columns = MODEL_COLUMNS, .help = "all models"},
+	{"model", "show", "model.show", {NAME_OF("NAME")}, .columns = MODEL_COLUMNS, .help = "one model"},
+	{"model", "remove", "model.remove", {NAME_OF("NAME")}, .columns = MODEL_COLUMNS, .help = "no longer offers it"},
+	{"verify", NULL, "verify", .result = CTL_VERIFY, .help = "recomputes every entry, chain, balance, seal and cost"},
+	{"status", NULL, "status", .result = CTL_STATUS, .help = "keeper, workers, holds, the ledger's head"},
+	{"bank", "stop", "stop", .result = CTL_QUIET, .no_start = true, .help = "asks a running bank to leave"},
+	{"bank", "ping", "ping", .result = CTL_QUIET, .help = "sees that a bank runs"},
+};
+
+const struct ctl_command *ctl_find(const char *group, const char *verb, int *words)
+{
+	const struct ctl_command *plain = NULL;
+	for (size_t i = 0; i < FARE_ARRAY_N(commands); i++) {
+		if (strcmp(commands[i].group, group) != 0)
+			continue;
+		*words = 2;
+		if (commands[i].verb && verb && strcmp(commands[i].verb, verb) == 0)
+			return &commands[i];
+		if (!commands[i].verb)
+			plain = &commands[i];
+	}
+	*words = 1;
+	return plain;
+}
+
+static void usage_line(const struct ctl_command *c, FILE *to)
+{
+	fprintf(to, "  farebox %s%s%s", c->group, c->verb ? " " : "", c->verb ? c->verb : "");
+	for (const struct ctl_arg *a = c->args; a->word; a++)
+		if (a->kind != CTL_NOT_YET)
+			fprintf(to, " %s%s%s%s%s", a->required ? "" : "[", a->word, a->shown ? " " : "", a->shown ? a->shown : "", a->required ? "" : "]");
+	fprintf(to, "\n      %s\n", c->help);
+}
+
+bool ctl_usage(const char *group, FILE *to)
+{
+	bool found = false;
+	for (size_t i = 0; i < FARE_ARRAY_N(commands); i++) {
+		if (group && strcmp(commands[i].group, group) != 0)
+			continue;
+		if (!found)
+			fputs("usage:\n", to);
+		found = true;
+		usage_line(&commands[i], to);
+	}
+	if (found)
+		fputs("  --json prints records as JSON, one a line; --home DIR names the instance (default: FAREBOX_HOME, else " FARE_LOCALSTATEDIR "/lib/farebox)\n", to);
+	return found;
+}
