@@ -241,6 +241,8 @@ int main(int argc, char **argv)
 			ctl_misuse(NULL, "%.64s: no such command; farebox --help lists them", argv[0]);
 		return CTL_MISUSE;
 	}
+	if (cmd && !cmd->op)
+		return ctl_misuse(NULL, "%s %s: only through bin/farebox", cmd->group, cmd->verb);
 	if (!fare_conf_load(&conf, o.home, error))
 		return ctl_fail("%s", error);
 	fare_conf_log(&conf);

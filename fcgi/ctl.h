@@ -46,7 +46,7 @@ enum ctl_result { CTL_TABLE, CTL_KEY, CTL_VERIFY, CTL_STATUS, CTL_QUIET };
 
 struct ctl_command {
 	const char *group, *verb; /* verb NULL: the group is the command */
-	const char *op;
+	const char *op;           /* NULL: bin/farebox does it */
 	struct ctl_arg args[CTL_ARGS_MAX];
 	uint8_t result;           /* enum ctl_result */
 	bool no_start;            /* does nothing when no bank runs */

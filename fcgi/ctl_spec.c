@@ -60,6 +60,7 @@ static const struct ctl_command commands[] = {
 			{.word = "--key-env", .member = "key_env", .kind = CTL_VARIABLE, .shown = "VARIABLE"}},
 		.columns = PROVIDER_COLUMNS, .help = "an upstream; --key-file - reads its key from standard input"},
 	{"provider", "list", "provider.list", .columns = PROVIDER_COLUMNS, .help = "all providers"},
+	{"provider", "test", NULL, {NAME_OF("NAME")}, .help = "asks it for its models with its key"},
 	{"provider", "remove", "provider.remove", {NAME_OF("NAME")}, .columns = PROVIDER_COLUMNS, .help = "forgets one that no model uses"},
 	{"model", "add", "model.add",
 		{NAME_OF("NAME"), {.word = "--provider", .member = "provider", .kind = CTL_NAME, .required = true, .shown = "P"},
