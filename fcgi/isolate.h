@@ -4,6 +4,7 @@
 
 #include "base/first.h"
 
+#include <stdbool.h>
 #include <sys/types.h>
 
 enum fare_isolation { FARE_ISOLATED_NOT, FARE_ISOLATED_LANDLOCK, FARE_ISOLATED_UID };
