@@ -97,7 +97,7 @@ show_end() {
 
 show_workers() { pgrep -P "$(head -n 1 "$tmp/home/run/keeper.pid")" -f farebox.fcgi; }
 show_bank() { pgrep -f "farebox-bank.*--home $tmp/home( |\$)"; }
-show_load() { "$show_top/.build/tests/live/farebox-load" --url "$FAREBOX_URL" "$@"; }
+show_load() { "${FAREBOX_BUILD:-$show_top/.build}/tests/live/farebox-load" --url "$FAREBOX_URL" "$@"; }
 show_live() { curl -s "$SANDBOX_URL/sandbox/live" | show_field live; }
 show_live_is() { [ "$(show_live)" -eq "$1" ]; }
 show_live_least() { [ "$(show_live)" -ge "$1" ]; }
