@@ -101,3 +101,12 @@ struct fare_span fare_transfer_header(const struct fare_transfer *t, const char 
 	}
 	return fare_span_at(NULL, 0);
 }
+
+bool fare_transfer_header_at(const struct fare_transfer *t, size_t i, struct fare_span *name, struct fare_span *value)
+{
+	if (i >= t->line_count)
+		return false;
+	*name = fare_span_at(t->head.p + t->lines[i].name, t->lines[i].name_n);
+	*value = fare_span_at(t->head.p + t->lines[i].value, t->lines[i].value_n);
+	return true;
+}

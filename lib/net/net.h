@@ -84,6 +84,8 @@ void fare_transfer_resume(struct fare_transfer *t);
 
 /* Valid from head to done. Value of a header, name in any case; {NULL, 0}: absent. Of several, the last. */
 struct fare_span fare_transfer_header(const struct fare_transfer *t, const char *name);
+/* The i-th header line as it came; false: there are no more. */
+bool fare_transfer_header_at(const struct fare_transfer *t, size_t i, struct fare_span *name, struct fare_span *value) FARE_MUST;
 const char *fare_transfer_error(const struct fare_transfer *t); /* curl's own words, for the log; "" without an error */
 
 #endif

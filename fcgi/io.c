@@ -1,0 +1,274 @@
+/* FastCGI: libfcgi reads, we write. */
+#include "base/first.h"
+
+#include <errno.h>
+#include <fcgiapp.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <sys/time.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/num.h"
+
+#include "io.h"
+
+enum { RECORD_HEAD_N = 8, END_N = 3 * RECORD_HEAD_N, RECORD_MAX = 65528, STDOUT = 6, END_REQUEST = 3, LINGER_MS = 2000, PIECE_N = 64 * 1024 };
+#define DISCARD_MAX (256ULL * 1024 * 1024) /* of a body that is refused */
+
+struct fare_io {
+	FCGX_Request req;
+	int fd;
+	uint16_t id;
+	bool attached, input_done, gone;
+	uint64_t started_ms, read_n; /* of the body */
+	/* The record that is being written: what is left of its head, and of the content that was promised in it. */
+	uint8_t head[END_N];
+	size_t head_n, head_at, content_left;
+	bool ending;
+};
+
+bool fare_io_init(void)
+{
+	/* Closing must not wait for the other side: where an answer could be lost by it, we linger ourselves. */
+	return setenv("LIBFCGI_OS_CLOSE_POLL_TIMEOUT", "0", 1) == 0 && FCGX_Init() == 0;
+}
+
+struct fare_io *fare_io_begin(int fd)
+{
+	struct fare_io *io = fare_alloc(sizeof *io);
+	struct timeval wait = {.tv_sec = FARE_BODY_WAIT_S};
+	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &wait, sizeof wait);
+	setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &wait, sizeof wait);
+	FCGX_InitRequest(&io->req, -1, 0); /* no socket to accept on: after a bad start of this connection there is no other */
+	io->req.ipcFd = fd;
+	io->req.keepConnection = 1;
+	if (FCGX_Accept_r(&io->req) != 0) {
+		free(io);
+		return NULL;
+	}
+	io->req.keepConnection = 0;
+	io->fd = fd;
+	io->id = (uint16_t)io->req.requestId;
+	io->attached = true;
+	io->started_ms = fare_clock_boot_ms();
+	return io;
+}
+
+static const char *io_param(void *p, const char *name)
+{
+	struct fare_io *io = p;
+	return io->attached ? FCGX_GetParam(name, io->req.envp) : NULL;
+}
+
+static const char *io_param_at(void *p, size_t i)
+{
+	struct fare_io *io = p;
+	return io->attached ? io->req.envp[i] : NULL;
+}
+
+/* One piece of the body, at most room bytes, waiting at most for one read; 0: its end or a failure. Never more than libfcgi has in hand, else it waits until all of it is there. */
+static size_t read_piece(struct fare_io *io, char *out, size_t room)
+{
+	FCGX_Stream *in = io->req.in;
+	size_t ready = in->rdNext < in->stop ? (size_t)(in->stop - in->rdNext) : 0, n;
+	if (ready == 0)
+		ready = 1;
+	n = (size_t)FCGX_GetStr(out, (int)(ready < room ? ready : room), in);
+	if (n == 0)
+		io->input_done = FCGX_GetError(in) == 0;
+	io->read_n += n;
+	return n;
+}
+
+static bool too_slow(const struct fare_io *io, uint64_t rate)
+{
+	uint64_t age_ms = fare_clock_boot_ms() - io->started_ms;
+	return age_ms > FARE_BODY_WAIT_S * 1000ULL && io->read_n < age_ms / 1000 * rate;
+}
+
+static enum fare_body_end body_stopped(const struct fare_io *io)
+{
+	if (io->input_done)
+		return FARE_BODY_WHOLE;
+	int why = FCGX_GetError(io->req.in);
+	return why == EAGAIN || why == EWOULDBLOCK ? FARE_BODY_SLOW : FARE_BODY_GONE;
+}
+
+/* Room for the next piece: memory of the body's whole length when it was said, else as it comes. */
+static bool body_room(const struct fare_body_limits *l, struct fare_body *out, size_t more)
+{
+	size_t wanted = out->bytes.n + more;
+	if (wanted > out->taken) {
+		size_t step = wanted - out->taken;
+		if (!fare_budget_take(l->budget, step))
+			return false;
+		out->taken += step;
+	}
+	return fare_buf_reserve(&out->bytes, more);
+}
+
+static enum fare_body_end io_read(void *p, const struct fare_body_limits *l, struct fare_body *out)
+{
+	struct fare_io *io = p;
+	const char *said = io_param(io, "CONTENT_LENGTH");
+	uint64_t length = 0;
+	fare_buf_init(&out->bytes, l->max + PIECE_N);
+	out->taken = 0;
+	if (said && *said && (!fare_num_u64(fare_span_of(said), 0, UINT64_MAX, &length) || length > l->max))
+		return FARE_BODY_TOO_LARGE;
+	if (!body_room(l, out, length ? (size_t)length + 1 : 0))
+		return FARE_BODY_NO_ROOM;
+	for (;;) {
+		size_t room = out->bytes.cap - out->bytes.n;
+		if (room == 0 || out->bytes.n == out->taken) {
+			if (!body_room(l, out, PIECE_N))
+				return FARE_BODY_NO_ROOM;
+			room = out->bytes.cap - out->bytes.n;
+		}
+		size_t left = out->taken - out->bytes.n;
+		size_t n = read_piece(io, out->bytes.p + out->bytes.n, room < left ? room : left);
+		if (n == 0)
+			return body_stopped(io);
+		out->bytes.n += n;
+		if (out->bytes.n > l->max)
+			return FARE_BODY_TOO_LARGE;
+		if (l->rate && too_slow(io, l->rate))
+			return FARE_BODY_SLOW;
+	}
+}
+
+static void io_discard(void *p)
+{
+	struct fare_io *io = p;
+	char trash[8192];
+	enum { LEAST_RATE = 16 * 1024 };
+	if (!io->attached || io->input_done || FCGX_GetError(io->req.in) != 0)
+		return;
+	while (read_piece(io, trash, sizeof trash) > 0 && io->read_n < DISCARD_MAX && !too_slow(io, LEAST_RATE))
+		;
+}
+
+static void io_detach(void *p)
+{
+	struct fare_io *io = p;
+	if (!io->attached)
+		return;
+	FCGX_Free(&io->req, 0); /* libfcgi's memory only: the connection is ours */
+	io->attached = false;
+}
+
+static int io_fd(void *p)
+{
+	return ((struct fare_io *)p)->fd;
+}
+
+static void put_record(struct fare_io *io, uint8_t type, size_t content_n)
+{
+	uint8_t *h = io->head + io->head_n;
+	memset(h, 0, RECORD_HEAD_N);
+	h[0] = 1;
+	h[1] = type;
+	fare_put_u16(h + 2, io->id);
+	fare_put_u16(h + 4, (uint16_t)content_n);
+	io->head_n += RECORD_HEAD_N;
+}
+
+/* What is left of the record's head, and up to n bytes of content. Content bytes taken; 0: full; -1: gone. */
+static ssize_t record_send(struct fare_io *io, const char *p, size_t n)
+{
+	size_t head_left = io->head_n - io->head_at;
+	struct iovec parts[2] = {{io->head + io->head_at, head_left}, {(void *)(uintptr_t)p, n}};
+	struct msghdr m = {.msg_iov = parts, .msg_iovlen = n ? 2 : 1};
+	ssize_t k;
+	do
+		k = sendmsg(io->fd, &m, MSG_DONTWAIT | MSG_NOSIGNAL);
+	while (k < 0 && errno == EINTR);
+	if (k < 0)
+		return errno == EAGAIN || errno == EWOULDBLOCK ? 0 : -1;
+	size_t head_part = (size_t)k < head_left ? (size_t)k : head_left;
+	io->head_at += head_part;
+	return k - (ssize_t)head_part;
+}
+
+static ssize_t io_write(void *p, const char *bytes, size_t n)
+{
+	struct fare_io *io = p;
+	size_t taken = 0;
+	while (!io->gone && taken < n) {
+		if (io->content_left == 0) {
+			size_t content = n - taken < RECORD_MAX ? n - taken : RECORD_MAX;
+			io->head_n = io->head_at = 0;
+			put_record(io, STDOUT, content);
+			io->content_left = content;
+		}
+		size_t offer = n - taken < io->content_left ? n - taken : io->content_left;
+		ssize_t k = record_send(io, bytes + taken, offer);
+		io->gone = k < 0;
+		if (k <= 0)
+			break;
+		io->content_left -= (size_t)k;
+		taken += (size_t)k;
+	}
+	return io->gone ? -1 : (ssize_t)taken;
+}
+
+static int io_finish(void *p)
+{
+	struct fare_io *io = p;
+	if (io->gone)
+		return -1;
+	FARE_ASSERT(io->content_left == 0);
+	if (!io->ending) {
+		io->ending = true;
+		io->head_n = io->head_at = 0;
+		put_record(io, STDOUT, 0);
+		put_record(io, END_REQUEST, RECORD_HEAD_N); /* its content: application status 0, request complete */
+		memset(io->head + io->head_n, 0, RECORD_HEAD_N);
+		io->head_n += RECORD_HEAD_N;
+	}
+	while (io->head_at < io->head_n) {
+		size_t before = io->head_at;
+		if (record_send(io, NULL, 0) < 0) {
+			io->gone = true;
+			return -1;
+		}
+		if (io->head_at == before)
+			return 0;
+	}
+	return 1;
+}
+
+/* Closing with input unread would take the answer back on the other side: say that we are done, and read on for a moment. */
+static void linger(int fd)
+{
+	char trash[8192];
+	uint64_t end = fare_clock_boot_ms() + LINGER_MS;
+	shutdown(fd, SHUT_WR);
+	for (uint64_t now; (now = fare_clock_boot_ms()) < end;) {
+		struct pollfd w = {.fd = fd, .events = POLLIN};
+		int ready = poll(&w, 1, (int)(end - now));
+		if (ready < 0 && errno == EINTR)
+			continue;
+		if (ready <= 0 || recv(fd, trash, sizeof trash, MSG_DONTWAIT) <= 0)
+			return;
+	}
+}
+
+static void io_close(void *p)
+{
+	struct fare_io *io = p;
+	if (!io->input_done && !io->gone)
+		linger(io->fd);
+	io_detach(io);
+	close(io->fd);
+	free(io);
+}
+
+const struct fare_io_ops fare_io_ops = {
+	.param = io_param, .param_at = io_param_at, .read = io_read, .discard = io_discard, .detach = io_detach,
+	.fd = io_fd, .write = io_write, .finish = io_finish, .close = io_close,
+};

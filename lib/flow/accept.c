@@ -1,0 +1,90 @@
+/* Accept: what is asked for, by path; the request's parameters within their limits; its body. */
+#include "base/first.h"
+
+#include <stdio.h>
+
+#include "base/log.h"
+#include "flow/call.h"
+
+static struct fare_span param(struct fare_call *c, const char *name)
+{
+	return fare_span_of(c->ops->param(c->io, name));
+}
+
+/* "HTTP_X_LONG" back to a name that people know. */
+static void header_name(struct fare_span name, char out[FARE_PARAM_N])
+{
+	if (fare_span_starts(name, "HTTP_"))
+		name = fare_span_at(name.p + 5, name.n - 5);
+	size_t n = name.n < FARE_PARAM_N - 1 ? name.n : FARE_PARAM_N - 1;
+	for (size_t i = 0; i < n; i++) {
+		char ch = name.p[i];
+		out[i] = ch == '_' ? '-' : ch >= 'A' && ch <= 'Z' ? (char)(ch + ('a' - 'A')) : ch >= ' ' && ch <= '~' ? ch : '?';
+	}
+	out[n] = 0;
+}
+
+static bool params_fit(struct fare_call *c)
+{
+	size_t total = 0, limit = (size_t)c->gate->conf->header_limit_bytes;
+	const char *p;
+	for (size_t i = 0; (p = c->ops->param_at(c->io, i)); i++) {
+		struct fare_span all = fare_span_of(p);
+		const char *equals = strchr(p, '=');
+		size_t name_n = equals ? (size_t)(equals - p) : all.n, value_n = equals ? all.n - name_n - 1 : 0;
+		total += all.n;
+		if (value_n > limit) {
+			char name[FARE_PARAM_N];
+			header_name(fare_span_at(p, name_n), name);
+			fare_refusal_set(&c->refusal, FARE_CODE_BAD_REQUEST, NULL, "The header %s has %zu bytes; the limit is %zu.", name, value_n, limit);
+			return false;
+		}
+	}
+	if (total > FARE_HEAD_TOTAL_MAX) {
+		fare_refusal_set(&c->refusal, FARE_CODE_BAD_REQUEST, NULL, "The request's headers have %zu bytes; the limit is %d.", total, FARE_HEAD_TOTAL_MAX);
+		return false;
+	}
+	return true;
+}
+
+bool fare_step_accept(struct fare_call *c)
+{
+	const char *prefix = c->gate->conf->prefix;
+	struct fare_span method = param(c, "REQUEST_METHOD"), remote = param(c, "REMOTE_ADDR");
+	if (!fare_span_copy(remote, c->ip, sizeof c->ip))
+		c->ip[0] = 0;
+	if (!params_fit(c))
+		return false;
+	if (!fare_http_route(method, param(c, "REQUEST_URI"), prefix, &c->route, c->model, &c->refusal))
+		return false;
+	if (c->route == FARE_ROUTE_MODELS || c->route == FARE_ROUTE_MODEL || c->route == FARE_ROUTE_HEALTHZ)
+		return true;
+	if (param(c, "HTTP_IDEMPOTENCY_KEY").p) {
+		fare_refusal_set(&c->refusal, FARE_CODE_BAD_REQUEST, "Idempotency-Key", "Idempotency-Key is not supported yet: send the request without it.");
+		return false;
+	}
+	return fare_http_body_type(param(c, "CONTENT_TYPE"), param(c, "HTTP_CONTENT_ENCODING"), &c->refusal);
+}
+
+bool fare_step_body(struct fare_call *c)
+{
+	const struct fare_conf *conf = c->gate->conf;
+	struct fare_body_limits limits = {.max = (size_t)conf->body_limit_bytes, .rate = (uint64_t)conf->body_rate_bytes, .budget = &c->gate->budget};
+	switch (c->ops->read(c->io, &limits, &c->body)) {
+	case FARE_BODY_WHOLE:
+		return true;
+	case FARE_BODY_TOO_LARGE:
+		fare_refusal_set(&c->refusal, FARE_CODE_BODY_TOO_LARGE, NULL, "The limit is %zu bytes.", limits.max);
+		break;
+	case FARE_BODY_SLOW:
+		fare_refusal_set(&c->refusal, FARE_CODE_BODY_TIMEOUT, NULL, "The request's body came too slowly.");
+		break;
+	case FARE_BODY_NO_ROOM:
+		fare_refusal_set(&c->refusal, FARE_CODE_OVERLOADED, NULL, "Too many large requests at a time.");
+		break;
+	default:
+		c->gone = true;
+	}
+	fare_call_body_free(c);
+	return false;
+}

@@ -1,0 +1,73 @@
+/* Admit: a slot, and the bank's word. */
+#include "base/first.h"
+
+#include "base/fault.h"
+#include "flow/call.h"
+
+static const struct { enum fare_refused refused; enum fare_code code; const char *detail; } codes[] = {
+	{FARE_KEY_UNKNOWN, FARE_CODE_KEY_UNKNOWN, ""},
+	{FARE_KEY_EXPIRED, FARE_CODE_KEY_EXPIRED, ""},
+	{FARE_KEY_REVOKED_, FARE_CODE_KEY_REVOKED, ""},
+	{FARE_ACCOUNT_CLOSED, FARE_CODE_ACCOUNT_CLOSED, ""},
+	{FARE_MODEL_NOT_ALLOWED, FARE_CODE_MODEL_NOT_ALLOWED, ""},
+	{FARE_IP_NOT_ALLOWED, FARE_CODE_IP_NOT_ALLOWED, ""},
+	{FARE_MODEL_UNKNOWN, FARE_CODE_MODEL_UNKNOWN, ""},
+	{FARE_MODEL_NOT_PRICED, FARE_CODE_MODEL_NOT_PRICED, ""},
+	{FARE_BALANCE_TOO_LOW, FARE_CODE_BALANCE_TOO_LOW, ""},
+	{FARE_OVERLOADED, FARE_CODE_OVERLOADED, "Too many calls are running."},
+	{FARE_CALL_ENDED, FARE_CODE_STORE_UNAVAILABLE, "The call was given up before it was admitted."},
+};
+
+bool fare_admit_refused(struct fare_call *c, enum fare_asked asked, const struct fare_admit_answer *a)
+{
+	struct fare_refusal *r = &c->refusal;
+	if (asked != FARE_ASKED_ANSWERED) {
+		fare_refusal_set(r, FARE_CODE_STORE_UNAVAILABLE, NULL, "The bank did not answer in time.");
+		return false;
+	}
+	if (a->granted)
+		return true;
+	if (a->refused == FARE_BOUND_TOO_HIGH) {
+		fare_refusal_set(r, FARE_CODE_BAD_REQUEST, "max_tokens", "The model's own limit is %llu tokens of output.", (unsigned long long)a->numbers.limit);
+		return false;
+	}
+	fare_refusal_set(r, FARE_CODE_STORE_UNAVAILABLE, NULL, "The bank said what this worker does not understand.");
+	for (size_t i = 0; i < FARE_ARRAY_N(codes); i++)
+		if (codes[i].refused == a->refused)
+			fare_refusal_set(r, codes[i].code, codes[i].code == FARE_CODE_MODEL_UNKNOWN ? "model" : NULL, "%s", codes[i].detail);
+	r->available = a->numbers.available;
+	r->needed = a->numbers.needed;
+	r->price = a->numbers.price;
+	r->affordable = a->numbers.affordable;
+	r->topup_url = c->gate->conf->topup_url;
+	return false;
+}
+
+bool fare_step_admit(struct fare_call *c)
+{
+	struct fare_link *link = c->gate->link;
+	const struct fare_openai_request *q = &c->request;
+	struct fare_admit ask = {
+		.call_id = c->id, .key = c->key, .endpoint = (uint8_t)q->endpoint, .prompt_bytes = q->prompt_bytes, .text_bytes = q->text_bytes,
+		.images = q->images, .choices = q->choices, .bound = q->bound, .stream = q->stream,
+	};
+	struct fare_admit_answer answer = {0};
+	memcpy(ask.ip, c->ip, sizeof ask.ip);
+	memcpy(ask.model, c->model, sizeof ask.model);
+	c->slot = fare_link_slot(link, c->id);
+	if (c->slot < 0) {
+		fare_refusal_set(&c->refusal, FARE_CODE_OVERLOADED, NULL, "Too many calls are running.");
+		return false;
+	}
+	enum fare_asked asked = fare_link_admit(link, c->slot, &ask, &answer, (uint64_t)c->gate->conf->admit_timeout_ms);
+	if (asked == FARE_ASKED_TIMEOUT)
+		fare_link_void(link, c->slot);
+	if (!fare_admit_refused(c, asked, &answer)) {
+		c->slot = -1; /* the link's again */
+		return false;
+	}
+	c->grant = answer.grant;
+	c->bound_lowered = answer.grant.bound_ours;
+	fare_fault("worker_after_admit");
+	return true;
+}

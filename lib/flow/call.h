@@ -1,0 +1,125 @@
+/*
+ * One call, between the steps of its life: accept > identify > scan > admit > translate (on a doorman's thread), relay > settle > record (on the relay's). Each step is in
+ * the file of its name. A step that returns false has filled in `refusal`; once a hold exists, every way out settles or voids it.
+ */
+#ifndef FARE_FLOW_CALL_H
+#define FARE_FLOW_CALL_H
+
+#include "base/id.h"
+#include "base/loop.h"
+#include "flow/gate.h"
+#include "flow/io.h"
+#include "flow/secrets.h"
+#include "net/net.h"
+#include "wire/http.h"
+#include "wire/openai.h"
+#include "wire/refusal.h"
+
+enum {
+	FARE_OUT_HIGH = 256 * 1024, /* unsent bytes of an answer above which the upstream is paused */
+	FARE_OUT_LOW = 64 * 1024,   /* and below which it goes on */
+	FARE_OUT_MAX = 8 * 1024 * 1024,
+	FARE_HEAD_TOTAL_MAX = 64 * 1024, /* of a request's parameters, beside one value's limit */
+	FARE_ERROR_PASS_MAX = 4 * 1024 * 1024 /* of an upstream's error answer */
+};
+
+/* What becomes of the upstream's body. */
+enum fare_pass {
+	FARE_PASS_NONE = 0, /* no headers yet */
+	FARE_PASS_TAP,      /* through the dialect's tap */
+	FARE_PASS_ERROR,    /* as it is: a 4xx or 5xx that is the caller's to see */
+	FARE_PASS_DROP      /* read and forgotten: the answer is ours */
+};
+
+struct fare_call {
+	struct fare_post_node post; /* first: the relay's way from node to call */
+	struct fare_call *next, *before; /* the relay's list */
+	struct fare_relay *relay;
+	struct fare_gate *gate;
+	const struct fare_io_ops *ops;
+	void *io;
+	struct fare_id id;
+	char id_text[FARE_ID_TEXT_N];
+	uint64_t started_ms; /* boot clock */
+	struct fare_refusal refusal;
+
+	/* accept, identify */
+	enum fare_route route;
+	char ip[FARE_IP_N];
+	struct fare_hash key;
+	char model[FARE_NAME_N];     /* as the caller says it */
+	struct fare_body body;       /* the caller's; from translate on what is sent upstream */
+
+	/* scan, admit, translate */
+	struct fare_openai_request request;
+	bool streaming; /* as asked */
+	bool bound_lowered;
+	int slot; /* -1: none, or the link's again */
+	uint64_t text_bytes;
+	struct fare_grant grant;
+	char url[FARE_URL_N + 64];
+	char bearer[FARE_SECRET_N + 8]; /* "Bearer KEY", wiped when it is handed on; "": none */
+
+	/* relay */
+	struct fare_transfer *transfer; /* NULL: not begun, or over */
+	struct fare_tap *tap;
+	enum fare_pass pass;
+	int status; /* upstream's */
+	uint64_t received, gone_from; /* body bytes from upstream; where the caller left */
+	struct fare_buf head;         /* the answer's, until it is out */
+	struct fare_buf out;
+	size_t out_at;
+	struct fare_watch *watch;
+	struct fare_timer *timer; /* silence, a caller who left, one who does not read */
+	uint64_t moved_ms;        /* bytes last went out, or the caller left */
+	bool event_stream;        /* the answer is one */
+	bool head_out;            /* the head is in out, or gone from there */
+	bool paused;              /* the upstream, because the caller does not read as fast */
+	bool gone;                /* the caller */
+	bool over;                /* the upstream is */
+	bool broken;              /* the answer cannot be ended as it should: the connection is just closed */
+	bool reported, clamped;   /* the provider's usage is known */
+	struct fare_usage usage;
+	enum fare_ending ending;
+	struct fare_amount cost;
+};
+
+/* Doorman's steps. */
+bool fare_step_accept(struct fare_call *c) FARE_MUST;   /* route, parameters within limits */
+bool fare_step_identify(struct fare_call *c) FARE_MUST; /* key -> hash */
+bool fare_step_body(struct fare_call *c) FARE_MUST;
+bool fare_step_scan(struct fare_call *c) FARE_MUST;
+bool fare_step_admit(struct fare_call *c) FARE_MUST;
+bool fare_step_translate(struct fare_call *c) FARE_MUST;
+void fare_step_own(struct fare_call *c);                /* GETs that we answer */
+bool fare_admit_refused(struct fare_call *c, enum fare_asked asked, const struct fare_admit_answer *a) FARE_MUST; /* false: c->refusal is filled in */
+void fare_call_refuse(struct fare_call *c);             /* says c->refusal, blocking */
+void fare_call_answer(struct fare_call *c, int status, struct fare_span body); /* JSON, blocking */
+void fare_call_body_free(struct fare_call *c);
+void fare_call_free(struct fare_call *c);               /* closes io; gives back what it holds */
+
+/* Heads of answers: status line and what every answer carries. */
+void fare_head_begin(struct fare_call *c, int status, struct fare_buf *out);
+void fare_head_refusal(struct fare_call *c, struct fare_buf *out); /* head and body of c->refusal */
+void fare_head_upstream(struct fare_call *c);                      /* c->head, from the upstream's */
+void fare_head_seal(struct fare_call *c);                          /* ends c->head and puts it before what is in c->out */
+
+/* Relay's. */
+void fare_call_start(struct fare_call *c, struct fare_loop *loop, struct fare_net *net);
+void fare_call_end(struct fare_call *c, enum fare_net_result result); /* upstream is over; may free the call */
+void fare_call_left(struct fare_call *c);                             /* the relay forgets it; recorded and freed */
+
+/* Bytes to the caller. Each of these may end and free the call: false, and it must not be touched any more. */
+bool fare_out_flush(struct fare_call *c) FARE_MUST;
+bool fare_out_gone(struct fare_call *c) FARE_MUST; /* the caller has left */
+void fare_out_watch(struct fare_call *c, struct fare_loop *loop);
+static inline size_t fare_out_pending(const struct fare_call *c) { return c->out.n - c->out_at; }
+
+/* What the meter says of the call so far. */
+void fare_step_meter(struct fare_call *c);
+/* The last word: c->ending into the meter, the bell to the bank, c->cost. The slot is the link's then. */
+void fare_step_settle(struct fare_call *c);
+bool fare_price_usage(void *call, const struct fare_usage *u, struct fare_amount *cost); /* a fare_cost_fn */
+void fare_step_record(struct fare_call *c);
+
+#endif

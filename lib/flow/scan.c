@@ -1,0 +1,15 @@
+/* Scan: the body is read once, strictly; what is priced is what is sent. */
+#include "base/first.h"
+
+#include "flow/call.h"
+
+bool fare_step_scan(struct fare_call *c)
+{
+	enum fare_endpoint endpoint = c->route == FARE_ROUTE_CHAT ? FARE_CHAT : c->route == FARE_ROUTE_COMPLETIONS ? FARE_COMPLETIONS : FARE_EMBEDDINGS;
+	if (!fare_openai_request_read(&c->request, endpoint, fare_buf_span(&c->body.bytes), &c->refusal))
+		return false;
+	memcpy(c->model, c->request.model, sizeof c->model);
+	c->streaming = c->request.stream;
+	c->text_bytes = c->request.text_bytes;
+	return true;
+}

@@ -1,0 +1,17 @@
+/* Upstream keys: read from the file or the environment that a provider names, kept in memory, read anew when the file changes. Never logged. */
+#ifndef FARE_FLOW_SECRETS_H
+#define FARE_FLOW_SECRETS_H
+
+#include "base/first.h"
+
+#include <stdbool.h>
+
+struct fare_secrets;
+enum { FARE_SECRET_N = 4096 };
+
+struct fare_secrets *fare_secrets_new(void);
+void fare_secrets_free(struct fare_secrets **s);
+/* file "" and env "": no key, out is "". False: it cannot be had, and why is logged. The caller wipes out. Thread-safe. */
+bool fare_secrets_get(struct fare_secrets *s, const char *file, const char *env, char out[FARE_SECRET_N]) FARE_MUST;
+
+#endif

@@ -1,0 +1,54 @@
+/* Settle: the meter, as the call goes on and at its end; the bell to the bank; what the call costs. */
+#include "base/first.h"
+
+#include "bank/pricing.h"
+#include "base/fault.h"
+#include "flow/call.h"
+
+static void charge_of(const struct fare_call *c, struct fare_charge *out)
+{
+	struct fare_meter_reading m = {
+		.call_id = c->id, .state = FARE_METER_FINAL, .ending = (uint8_t)c->ending, .received = c->received, .prompt_text = c->text_bytes,
+		.relayed_text = c->tap ? fare_tap_text_bytes(c->tap) : 0, .usage = c->usage,
+		.flags = (c->reported ? FARE_METER_REPORTED : 0u) | (c->clamped ? FARE_METER_CLAMPED : 0u),
+	};
+	fare_pricing_charge(&m, &c->grant.price, c->grant.max_input, c->grant.max_output, c->grant.hold, out);
+}
+
+bool fare_price_usage(void *call, const struct fare_usage *u, struct fare_amount *cost)
+{
+	struct fare_call as = {.id = ((struct fare_call *)call)->id};
+	const struct fare_call *c = call;
+	struct fare_charge charge;
+	as.grant = c->grant;
+	as.received = c->received;
+	as.ending = FARE_COMPLETE;
+	as.usage = *u;
+	as.reported = true;
+	charge_of(&as, &charge);
+	*cost = charge.amount;
+	return true;
+}
+
+void fare_step_meter(struct fare_call *c)
+{
+	struct fare_link *link = c->gate->link;
+	fare_meter_progress(link, c->slot, c->received, c->tap ? fare_tap_text_bytes(c->tap) : 0);
+	if (c->tap && fare_tap_usage(c->tap, &c->usage, &c->clamped)) {
+		c->reported = true;
+		fare_meter_usage(link, c->slot, &c->usage, c->clamped);
+	}
+}
+
+void fare_step_settle(struct fare_call *c)
+{
+	struct fare_charge charge;
+	if (c->received)
+		fare_step_meter(c);
+	charge_of(c, &charge);
+	c->cost = charge.amount;
+	fare_fault("worker_before_settle");
+	fare_meter_final(c->gate->link, c->slot, c->ending);
+	fare_link_settle(c->gate->link, c->slot);
+	c->slot = -1;
+}
