@@ -52,7 +52,7 @@ struct fare_call {
 
 	/* scan, admit, translate */
 	struct fare_openai_request request;
-	bool streaming; /* as asked */
+	bool streaming, usage_asked; /* by the caller */
 	bool bound_lowered;
 	int slot; /* -1: none, or the link's again */
 	uint64_t text_bytes;
@@ -76,6 +76,7 @@ struct fare_call {
 	bool head_out;            /* the head is in out, or gone from there */
 	bool paused;              /* the upstream, because the caller does not read as fast */
 	bool gone;                /* the caller */
+	bool gone_late;           /* but not before the answer's end had come */
 	bool over;                /* the upstream is */
 	bool broken;              /* the answer cannot be ended as it should: the connection is just closed */
 	bool reported, clamped;   /* the provider's usage is known */

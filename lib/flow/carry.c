@@ -26,7 +26,7 @@ static void on_head(void *arg, int status)
 		c->event_stream = c->streaming && fare_span_is_nocase(kind, "text/event-stream");
 		c->pass = FARE_PASS_TAP;
 		c->tap = fare_tap_new(c->route == FARE_ROUTE_CHAT ? FARE_CHAT : c->route == FARE_ROUTE_COMPLETIONS ? FARE_COMPLETIONS : FARE_EMBEDDINGS,
-			c->event_stream, c->request.usage_asked, c->model, fare_price_usage, c);
+			c->event_stream, c->usage_asked, c->model, fare_price_usage, c);
 		if (c->event_stream && !c->gone)
 			fare_timer_set(c->timer, (uint64_t)c->gate->conf->silence_ms);
 	} else if (status < 400 || status == 401 || status == 402 || status == 403) {
@@ -165,7 +165,7 @@ static enum fare_ending ending_of(struct fare_call *c, enum fare_net_result resu
 		ending = FARE_UPSTREAM_ERROR; /* the caller sees what came of it */
 	else
 		ending = ending_unrelayed(c, result);
-	return c->gone ? FARE_CLIENT_GONE : ending;
+	return c->gone && !c->gone_late ? FARE_CLIENT_GONE : ending;
 }
 
 /* What is still to be said goes into out. */

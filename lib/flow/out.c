@@ -12,6 +12,7 @@ bool fare_out_gone(struct fare_call *c)
 	if (c->gone)
 		return true;
 	c->gone = true;
+	c->gone_late = c->tap && fare_tap_end(c->tap) == FARE_TAP_COMPLETE;
 	c->gone_from = c->received;
 	c->moved_ms = fare_clock_boot_ms();
 	fare_buf_release(&c->out);

@@ -10,6 +10,7 @@ bool fare_step_scan(struct fare_call *c)
 		return false;
 	memcpy(c->model, c->request.model, sizeof c->model);
 	c->streaming = c->request.stream;
+	c->usage_asked = c->request.usage_asked;
 	c->text_bytes = c->request.text_bytes;
 	return true;
 }

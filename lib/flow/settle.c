@@ -5,27 +5,17 @@
 #include "base/fault.h"
 #include "flow/call.h"
 
-static void charge_of(const struct fare_call *c, struct fare_charge *out)
+static void charge_of(const struct fare_call *c, const struct fare_meter_reading *m, struct fare_charge *out)
 {
-	struct fare_meter_reading m = {
-		.call_id = c->id, .state = FARE_METER_FINAL, .ending = (uint8_t)c->ending, .received = c->received, .prompt_text = c->text_bytes,
-		.relayed_text = c->tap ? fare_tap_text_bytes(c->tap) : 0, .usage = c->usage,
-		.flags = (c->reported ? FARE_METER_REPORTED : 0u) | (c->clamped ? FARE_METER_CLAMPED : 0u),
-	};
-	fare_pricing_charge(&m, &c->grant.price, c->grant.max_input, c->grant.max_output, c->grant.hold, out);
+	fare_pricing_charge(m, &c->grant.price, c->grant.max_input, c->grant.max_output, c->grant.hold, out);
 }
 
 bool fare_price_usage(void *call, const struct fare_usage *u, struct fare_amount *cost)
 {
-	struct fare_call as = {.id = ((struct fare_call *)call)->id};
 	const struct fare_call *c = call;
+	struct fare_meter_reading m = {.state = FARE_METER_FINAL, .ending = FARE_COMPLETE, .received = c->received, .usage = *u, .flags = FARE_METER_REPORTED};
 	struct fare_charge charge;
-	as.grant = c->grant;
-	as.received = c->received;
-	as.ending = FARE_COMPLETE;
-	as.usage = *u;
-	as.reported = true;
-	charge_of(&as, &charge);
+	charge_of(c, &m, &charge);
 	*cost = charge.amount;
 	return true;
 }
@@ -45,7 +35,12 @@ void fare_step_settle(struct fare_call *c)
 	struct fare_charge charge;
 	if (c->received)
 		fare_step_meter(c);
-	charge_of(c, &charge);
+	struct fare_meter_reading m = {
+		.state = FARE_METER_FINAL, .ending = (uint8_t)c->ending, .received = c->received, .prompt_text = c->text_bytes,
+		.relayed_text = c->tap ? fare_tap_text_bytes(c->tap) : 0, .usage = c->usage,
+		.flags = (c->reported ? FARE_METER_REPORTED : 0u) | (c->clamped ? FARE_METER_CLAMPED : 0u),
+	};
+	charge_of(c, &m, &charge);
 	c->cost = charge.amount;
 	fare_fault("worker_before_settle");
 	fare_meter_final(c->gate->link, c->slot, c->ending);

@@ -1,0 +1,17 @@
+/* The doormen of a worker: threads that accept a request each and serve it up to its admission. There are more when all are busy, fewer when many are not. */
+#ifndef FARE_FCGI_DOORMEN_H
+#define FARE_FCGI_DOORMEN_H
+
+#include "flow/gate.h"
+
+struct fare_doormen;
+
+enum { FARE_DOORMEN_LEAST = 8 };
+
+/* listen_fd is made non-blocking. NULL: no thread could be started. */
+struct fare_doormen *fare_doormen_new(struct fare_gate *g, int listen_fd, unsigned most);
+void fare_doormen_stop(struct fare_doormen *d); /* no further request is accepted */
+bool fare_doormen_wait(struct fare_doormen *d, uint64_t timeout_ms); /* until all have ended what they had; true: all have */
+void fare_doormen_free(struct fare_doormen **d); /* after a wait that was true */
+
+#endif
