@@ -120,7 +120,7 @@ static enum fare_body_end io_read(void *p, const struct fare_body_limits *l, str
 	out->taken = 0;
 	if (said && *said && (!fare_num_u64(fare_span_of(said), 0, UINT64_MAX, &length) || length > l->max))
 		return FARE_BODY_TOO_LARGE;
-	if (!body_room(l, out, length ? (size_t)length + 1 : 0))
+	if (!body_room(l, out, said && *said ? (size_t)length + 1 : 0))
 		return FARE_BODY_NO_ROOM;
 	for (;;) {
 		size_t room = out->bytes.cap - out->bytes.n;
