@@ -1,0 +1,199 @@
+#!/bin/sh
+# Every command of bin/farebox: what it prints with --json and for people, its exit status, and that it works while no gateway runs.
+# Run from the build folder.
+# shellcheck disable=SC2317 # functions that check and wait_until call by name
+set -eu
+here=$(cd "$(dirname "$0")" && pwd)
+# shellcheck source-path=SCRIPTDIR source=../lib.sh
+. "$here/../lib.sh"
+FAREBOX_LIBEXEC=$(pwd)/fcgi
+FAREBOX_HOME=$tmp/home
+export FAREBOX_LIBEXEC FAREBOX_HOME
+chmod 755 "$tmp"
+trap 'farebox stop --now >/dev/null 2>&1 || :; tests_clean' EXIT
+
+farebox() { "$here/../../bin/farebox" "$@"; }
+field() { sed -n "s/.*\"$1\": *\"\\{0,1\\}\\([^\",}]*\\).*/\\1/p"; }
+# run COMMAND...: its exit status in $rc, its output in $out, its complaint in $err
+run() {
+	rc=0
+	out=$(farebox "$@" 2>"$tmp/err") || rc=$?
+	err=$(cat "$tmp/err")
+}
+fails() { # NAME STATUS PART COMMAND...
+	fails_name=$1 fails_rc=$2 fails_part=$3
+	shift 3
+	run "$@"
+	is "$fails_name: exit status" "$fails_rc" "$rc"
+	has "$fails_name: says why" "$fails_part" "$err"
+	is "$fails_name: nothing on stdout" "" "$out"
+}
+json() { # NAME RECORDS MEMBER...: each line of $out has all members
+	json_name=$1 json_count=$2
+	shift 2
+	is "$json_name: exit status" 0 "$rc"
+	is "$json_name: records" "$json_count" "$(printf '%s' "$out" | grep -c '^{.*}$' || :)"
+	for json_member in "$@"; do
+		is "$json_name: $json_member in each" "$json_count" "$(printf '%s' "$out" | grep -c "\"$json_member\": *" || :)"
+	done
+}
+
+fails "no home" 1 "$FAREBOX_HOME" start
+run setup
+is "setup" 0 "$rc"
+run setup
+is "setup again is harmless" 0 "$rc"
+is "the store is private" 700 "$(stat -c %a "$tmp/home/store")"
+
+run account create alice --credit-limit 0.5 --json
+json "account create" 1 name id state balance available pending credits debits credit_limit currency
+is "credit limit" 0.500000000 "$(printf '%s' "$out" | field credit_limit)"
+run account create bob
+is "account create, for people: a title and a row" 2 "$(printf '%s\n' "$out" | wc -l)"
+fails "account there already" 1 alice account create alice
+fails "no such account" 1 nobody-here account show nobody-here
+fails "a name with a space" 2 NAME account create "a b"
+fails "a name missing" 2 "NAME is missing" account create
+run account list --json
+json "account list" 2 name state balance
+run account set alice --credit-limit 1 --json
+is "account set" 1.000000000 "$(printf '%s' "$out" | field credit_limit)"
+run account close bob --json
+is "account close" closed "$(printf '%s' "$out" | field state)"
+run account reopen bob --json
+is "account reopen" open "$(printf '%s' "$out" | field state)"
+
+run credit alice 5.000000001 --ref r1 --note "first money" --json
+json "credit" 1 number kind amount balance time prev hash
+is "credit: amount" 5.000000001 "$(printf '%s' "$out" | field amount)"
+run credit alice 5.000000001 --ref r1
+is "the same --ref again" 0 "$rc"
+has "the same --ref again: says so" "already" "$err"
+run balance alice --json
+json "balance" 1 account available pending credits debits credit_limit currency
+is "the same --ref once" 5.000000001 "$(printf '%s' "$out" | field credits)"
+is "available has the credit limit in it" 6.000000001 "$(printf '%s' "$out" | field available)"
+fails "credit of nothing" 2 AMOUNT credit alice 0
+fails "credit below nothing" 2 AMOUNT credit alice -1
+fails "ten decimals" 2 AMOUNT credit alice 0.0000000001
+fails "debit beyond" 1 available debit alice 7
+run debit alice 2 --json
+is "debit: signed by its effect" -2.000000000 "$(printf '%s' "$out" | field amount)"
+run debit alice 7 --force --json
+is "debit --force" 0 "$rc"
+is "debit --force: below zero" -3.999999999 "$(printf '%s' "$out" | field balance)"
+run ledger alice --json
+json "ledger" 3 number call_id kind amount balance model usage ending price_version time prev hash
+is "ledger: kinds" "credit debit debit" "$(printf '%s\n' "$out" | field kind | tr '\n' ' ' | sed 's/ $//')"
+is "ledger: each has the hash of the one before" "$(printf '%s\n' "$out" | sed -n 1p | field hash)" "$(printf '%s\n' "$out" | sed -n 2p | field prev)"
+run ledger alice --since 2099-01-01T00:00:00Z --json
+json "ledger --since" 0
+run ledger --all --json
+is "ledger --all: has seals" 0 "$rc"
+has "ledger --all: kind seal" '"kind":"seal"' "$(printf '%s' "$out" | tr -d ' ')"
+fails "ledger of nobody" 2 "NAME is missing" ledger
+
+run key create alice --name laptop --expires 30d --models 'sandbox-*' --ip 127.0.0.0/8 --json
+json "key create" 1 id key name models ip expires
+key=$(printf '%s' "$out" | field key)
+id=$(printf '%s' "$out" | field id)
+case $key in fb_?????????????????????????????????????????????????) ok "key: its form" ;; *) not_ok "key: its form" "$key" ;; esac
+run key create alice
+is "key create, for people: the key alone" 1 "$(printf '%s\n' "$out" | grep -cx 'fb_[0-9A-Za-z]*')"
+run key list alice --json
+json "key list" 2 id name state created
+is "key list: no key is told" 0 "$(printf '%s' "$out" | grep -c "fb_" || :)"
+is "the store has no key" "" "$(grep -rl "$key" "$tmp/home" || :)"
+run key set "$id" --models "" --expires never --json
+is "key set: lifted" "" "$(printf '%s' "$out" | field models)"
+is "key set: never" null "$(printf '%s' "$out" | field expires)"
+run key rotate "$id" --grace 1h --json
+json "key rotate" 1 id key
+run key revoke "$id" --json
+is "key revoke" revoked "$(printf '%s' "$out" | field state)"
+run key import bob --sha256 "$(printf legacy-key | sha256sum | cut -d ' ' -f 1)" --json
+json "key import" 1 id account
+for flag in --rpm --tpm --concurrency; do
+	fails "$flag is not enforced yet" 2 "not enforced yet" key create alice $flag 5
+done
+fails "--budget is not enforced yet" 2 "not enforced yet" key create alice --budget 5/day
+
+rc=0
+out=$(echo sk-secret | farebox provider add up --style openai --base-url http://127.0.0.1:9/v1 --key-file - --json) || rc=$?
+json "provider add" 1 name style base_url key_file
+is "a key on standard input is private" "" "$(find "$tmp/home/secrets" -name '*.key' -perm /027)"
+run provider list --json
+json "provider list" 1 name base_url
+fails "another style" 2 "not built yet" provider add g --style gemini --base-url http://127.0.0.1:9
+fails "provider test" 1 up: provider test up
+fails "provider test of none" 1 "no provider" provider test nobody
+run model add m1 --provider up --upstream-name m-real --input 0.15 --output 0.60 --cache-read 0.075 --max-output 1000 --context 8000 --bound-field max_tokens --json
+json "model add" 1 name provider upstream input output cache_read max_output context bound_field price_version
+run model add m2 --provider up --input 1 --output 0
+is "model add, for people" 0 "$rc"
+run model list --json
+json "model list" 2 name input output
+run model add m1 --provider up --input 0.20 --output 0.60 --json
+is "a new price is a new version" 3 "$(printf '%s' "$out" | field price_version)"
+run model show m1 --json
+is "model show" 0.20 "$(printf '%s' "$out" | field input | sed 's/0*$//; s/\(\.[0-9]\)$/\10/')"
+fails "model of no provider" 1 nowhere model add m3 --provider nowhere --input 1 --output 1
+fails "model without a price" 2 "--input is missing" model add m3 --provider up
+fails "provider in use" 1 up provider remove up
+run model remove m1
+is "model remove" 0 "$rc"
+run model remove m2
+run provider remove up
+is "provider remove" 0 "$rc"
+
+run calls --json
+json "calls" 0
+run calls --live --json
+json "calls --live" 0
+run verify --json
+json "verify" 1 ok entries first_fault
+is "verify: ok" true "$(printf '%s' "$out" | field ok)"
+is "verify: entries" 3 "$(printf '%s' "$out" | field entries)"
+run status --json
+json "status, nothing runs" 1 workers holds fastcgi_socket head_seal isolation
+is "status: stopped" stopped "$(printf '%s' "$out" | field state)"
+for server in nginx lighttpd lighttpd-bin-path; do
+	run mount $server
+	is "mount $server" 0 "$rc"
+	has "mount $server: this instance" "$tmp/home" "$out"
+	is "mount $server: nothing left to fill in" "" "$(printf '%s' "$out" | grep '@[A-Z_]*@' || :)"
+done
+fails "mount of another" 2 iis mount iis
+fails "not built yet" 2 "not built yet" doctor
+fails "no such command" 2 "no such command" frobnicate
+fails "reload of nothing" 1 "not running" reload
+for command in setup start stop reload status verify mount account credit debit balance ledger calls key provider model; do
+	run $command --help
+	is "$command --help" 0 "$rc"
+	has "$command --help: how" "farebox $command" "$out"
+done
+
+run start
+is "start" 0 "$rc"
+run start
+is "start again is harmless" 0 "$rc"
+has "start again: says so" "already running" "$out"
+run status --json
+is "status: running" running "$(printf '%s' "$out" | sed 's/"workers".*//' | field state)"
+check "status: isolation" test "$(printf '%s' "$out" | field isolation)" != null
+check "the FastCGI socket is there" test -S "$(printf '%s' "$out" | field fastcgi_socket)"
+run balance alice --json
+is "commands work while it runs" 5.000000001 "$(printf '%s' "$out" | field credits)"
+run stop
+is "stop" 0 "$rc"
+is "nothing is left" "" "$(pgrep -f "$tmp/home" || :)"
+run stop
+is "stop again is harmless" 0 "$rc"
+run balance alice --json
+is "and commands still work" 0 "$rc"
+run --home "$tmp/home" balance alice --json
+is "--home before the command" 0 "$rc"
+run balance alice --json --home "$tmp/nowhere"
+is "another home is another instance" 1 "$rc"
+farebox stop >/dev/null
+finish
