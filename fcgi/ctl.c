@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/fs.h"
@@ -145,9 +146,21 @@ static void answer_read(struct answer *a, int fd)
 	fare_buf_release(&in);
 }
 
+/* A mistyped home must not become an instance: only setup's ping may make a store. */
+static bool is_set_up(const struct fare_conf *c, const struct ctl_command *cmd)
+{
+	char store[FARE_PATH_N];
+	struct stat st;
+	if (cmd->no_start || strcmp(cmd->op, "ping") == 0)
+		return true;
+	return fare_path(store, sizeof store, c->home, "store") && (stat(store, &st) == 0 || errno != ENOENT);
+}
+
 static int ask(const struct fare_conf *c, const struct ctl_command *cmd, bool as_json, struct fare_buf *request)
 {
 	char error[FARE_ERROR_N] = "";
+	if (!is_set_up(c, cmd))
+		return ctl_fail("%s: no instance there; farebox setup makes one", c->home);
 	int fd = cmd->no_start ? fare_bank_try(c) : fare_bank_connect(c, error);
 	if (fd < 0 && cmd->no_start && (errno == ENOENT || errno == ECONNREFUSED))
 		return CTL_OK;

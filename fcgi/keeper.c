@@ -22,6 +22,8 @@
 
 /* A worker that lived this long died of something new: it is started again at once. The pause doubles for those that did not. */
 enum { LIVED_MS = 10 * 1000, PAUSE_FIRST_MS = 100, PAUSE_MAX_MS = 10 * 1000, HANDOVER_MS = 500, BACKLOG = 4096 };
+/* A worker cuts what is left after drain_s and settles it; one that has not ended so much later is killed. */
+enum { KILL_AFTER_MS = 30 * 1000 };
 
 static void state_write(struct fare_keeper *k)
 {
@@ -93,7 +95,7 @@ static void on_child(void *arg, int signo)
 static void drain(struct fare_keeper *k, struct fare_kept *w)
 {
 	fare_kept_drain(w);
-	w->end_boot_ms = fare_clock_boot_ms() + (uint64_t)k->conf.drain_s * 1000;
+	w->end_boot_ms = fare_clock_boot_ms() + (uint64_t)k->conf.drain_s * 1000 + KILL_AFTER_MS;
 }
 
 /* Those whose time to drain is over are killed; the timer is set for the next. */
@@ -105,7 +107,7 @@ static void on_late(void *arg)
 		if (w->pipe_fd >= 0)
 			continue;
 		if (w->end_boot_ms <= now) {
-			fare_log(FARE_WARN, "worker %d[%d] has calls left after the time to drain: it is ended", w->number, (int)w->pid);
+			fare_log(FARE_WARN, "worker %d[%d] does not end after its time to drain: killed", w->number, (int)w->pid);
 			kill(w->pid, SIGKILL);
 		} else if (w->end_boot_ms < next) {
 			next = w->end_boot_ms;
@@ -292,6 +294,14 @@ static void keeper_release(struct fare_keeper *k)
 	free(k);
 }
 
+/* A mistyped home must not become an instance. */
+static bool is_set_up(const struct fare_conf *c)
+{
+	char store[FARE_PATH_N];
+	struct stat st;
+	return fare_path(store, sizeof store, c->home, "store") && (stat(store, &st) == 0 || errno != ENOENT);
+}
+
 static bool keeper_start(struct fare_keeper *k, bool own)
 {
 	char error[FARE_CONF_ERROR_N], why[FARE_ERROR_N];
@@ -300,6 +310,10 @@ static bool keeper_start(struct fare_keeper *k, bool own)
 		return false;
 	}
 	fare_conf_log(&k->conf);
+	if (!is_set_up(&k->conf)) {
+		fare_log(FARE_ALARM, "%s: no store there; farebox setup makes it", k->conf.home);
+		return false;
+	}
 	if (!fare_run_prepare(&k->conf, why)) {
 		fare_log(FARE_ALARM, "%s", why);
 		return false;

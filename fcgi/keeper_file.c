@@ -16,7 +16,7 @@
 
 #include "keeper.h"
 
-enum { LOCK_TRIES = 100, LOCK_PAUSE_US = 100 * 1000, STAT_START_FIELD = 20 };
+enum { LOCK_TRIES_LONG = 100, LOCK_TRIES = 5, LOCK_PAUSE_US = 100 * 1000, STAT_START_FIELD = 20 };
 
 /* When a process began, in the kernel's ticks since boot: with it a pid names one process for ever. 0: unknown. */
 static uint64_t process_start(void)
@@ -47,9 +47,9 @@ int fare_keeper_lock(const struct fare_conf *c, bool wait)
 		fare_log(FARE_ALARM, "%s: %s", path, strerror(errno));
 		return -1;
 	}
-	/* A web server that restarts its children starts the new one while the old one is still being told. */
+	/* `farebox status` may hold it for a moment. A web server that restarts its children starts the new one while the old one is still being told. */
 	for (int i = 0; flock(fd, LOCK_EX | LOCK_NB) != 0; i++) {
-		if (!wait || i == LOCK_TRIES) {
+		if (i == (wait ? LOCK_TRIES_LONG : LOCK_TRIES)) {
 			fare_log(FARE_WARN, "%s is locked: a keeper runs already", path);
 			close(fd);
 			return -1;

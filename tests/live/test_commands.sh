@@ -193,7 +193,7 @@ run balance alice --json
 is "and commands still work" 0 "$rc"
 run --home "$tmp/home" balance alice --json
 is "--home before the command" 0 "$rc"
-run balance alice --json --home "$tmp/nowhere"
-is "another home is another instance" 1 "$rc"
+fails "a mistyped home" 1 "no instance there" balance alice --json --home "$tmp/nowhere"
+check "a mistyped home is not made" test ! -e "$tmp/nowhere"
 farebox stop >/dev/null
 finish
