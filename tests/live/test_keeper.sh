@@ -35,7 +35,7 @@ web_start() { # lighttpd on a free port of 127.0.0.1
 	while :; do
 		port=$(awk -v s="$(od -An -N4 -tu4 /dev/urandom | tr -d ' ')" 'BEGIN {print 20000 + s % 10000}')
 		{
-			printf 'server.bind = "127.0.0.1"\nserver.port = %s\nserver.document-root = "%s"\nserver.errorlog = "%s/web.log"\n' "$port" "$tmp/home" "$tmp"
+			printf 'server.bind = "127.0.0.1"\nserver.port = %s\nserver.document-root = "%s"\n' "$port" "$tmp/home"
 			[ "$(id -u)" -ne 0 ] || printf 'server.username = "%s"\nserver.groupname = "%s"\n' "$user" "$(id -gn "$user")"
 			farebox mount lighttpd
 		} >"$tmp/lighttpd.conf"
