@@ -34,6 +34,7 @@ struct verify {
 	struct fare_model *models; /* owned; by price version, [0] unused; version 0: not looked up yet */
 	size_t models_n;
 	struct fare_seal sealed;   /* sums over all chains of entries that the head covers */
+	uint64_t last_batch;       /* of any entry seen */
 };
 
 /* Notes a fault, the first only; returns NONE, which ends any walk. */

@@ -108,6 +108,8 @@ static int check_chain(struct verify *x, const struct fare_entry *e)
 static int count_sealed(struct verify *x, const struct fare_entry *e)
 {
 	x->out->entries++;
+	if (e->batch > x->last_batch)
+		x->last_batch = e->batch;
 	if (e->batch > x->head.number)
 		return FARE_STORE_OK;
 	x->sealed.total_entries++;

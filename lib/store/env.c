@@ -88,9 +88,6 @@ static int env_configure(struct fare_store *s)
 		r = env->set_lk_max_lockers(env, LOCKERS_MAX);
 	if (r == 0)
 		r = env->set_tx_max(env, TXNS_MAX);
-	/* Only the writer has write locks, so the one that gives way is always a reader, and it tries again. */
-	if (r == 0)
-		r = env->set_lk_detect(env, DB_LOCK_MINWRITE);
 	return r;
 }
 
@@ -135,12 +132,22 @@ static bool folders_ready(const char *home, bool create, char dir[FARE_PATH_N], 
 	return true;
 }
 
+/* A waiting writer goes before new readers. */
+static void turn_init(pthread_rwlock_t *turn)
+{
+	pthread_rwlockattr_t attr;
+	FARE_ASSERT(pthread_rwlockattr_init(&attr) == 0 && pthread_rwlockattr_setkind_np(&attr, PTHREAD_RWLOCK_PREFER_WRITER_NONRECURSIVE_NP) == 0);
+	FARE_ASSERT(pthread_rwlock_init(turn, &attr) == 0);
+	pthread_rwlockattr_destroy(&attr);
+}
+
 struct fare_store *fare_store_open(const char *home, bool create, char error[FARE_STORE_ERROR_N])
 {
 	char dir[FARE_PATH_N];
 	if (!folders_ready(home, create, dir, error))
 		return NULL;
 	struct fare_store *s = fare_alloc(sizeof *s);
+	turn_init(&s->turn);
 	const char *what = "environment";
 	int r = db_env_create(&s->env, 0);
 	if (r == 0)
@@ -173,6 +180,7 @@ void fare_store_close(struct fare_store **sp)
 			fare_store_error(table_names[t], r);
 	if (s->env && (r = s->env->close(s->env, 0)) != 0)
 		fare_store_error("close", r);
+	pthread_rwlock_destroy(&s->turn);
 	free(s);
 	*sp = NULL;
 }

@@ -4,6 +4,7 @@
 
 #include "base/first.h"
 
+#include <pthread.h>
 #include <stdatomic.h>
 
 #include <db.h>
@@ -13,6 +14,11 @@
 struct fare_store {
 	DB_ENV *env;
 	DB *tables[FARE_TABLE_N];
+	/*
+	 * The writer's from begin to commit (not through the flush), shared by plain reads one record or one bulk read long. Berkeley DB's own locks would let both go on at
+	 * once, but its deadlock detector then takes the writer for its victim now and then, whatever its policy and the transaction's priority: a batch lost, a bank restarted.
+	 */
+	pthread_rwlock_t turn;
 	atomic_bool failed; /* for good */
 };
 

@@ -2,7 +2,8 @@
  * The store: Berkeley DB (the only user of db.h). One process alone opens it (DB_PRIVATE), holding store/LOCK; one thread of that process (the writer) changes it,
  * others read beside it. Data in HOME/store (0700), logs in HOME/store/log. One file per table. Every record begins with its version (u16).
  *
- * Reads copy: bytes come out in the caller's buffer, and a scan closes its cursor before it hands records on, so a callback may take its time.
+ * Reads are short and copy: bytes come out in the caller's buffer, and a scan closes its cursor before it hands records on, so a callback may take its time.
+ * Plain reads wait while the writer is between begin and commit, not while it flushes.
  * The first failed commit, flush or checkpoint, or any write-failed event, is final: every later commit fails too; the process exits, restarts and recovers.
  */
 #ifndef FARE_STORE_STORE_H
@@ -47,7 +48,7 @@ struct fare_store *fare_store_open(const char *home, bool create, char error[FAR
 void fare_store_close(struct fare_store **s);
 bool fare_store_has_failed(const struct fare_store *s);
 
-/* A view of the store: the writer's transaction, or plain reads (each sees what is committed when it happens). The writer must not use plain reads inside a transaction: it would wait for itself. */
+/* A view of the store: the writer's transaction, or plain reads (each sees what is committed when it happens). Inside a transaction the writer must not use plain reads: it would wait for itself. Commit and abort belong to the thread that began. */
 struct fare_view {
 	struct fare_store *s;
 	void *txn; /* DB_TXN, NULL: plain reads */

@@ -4,13 +4,12 @@
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <unistd.h>
 
 #include "base/fault.h"
 #include "base/log.h"
 #include "store/inner.h"
 
-enum { RETRIES_MAX = 1000, RETRY_US = 500, BULK_FIRST_BYTES = 16 * 1024, BULK_BYTES = 256 * 1024 };
+enum { BULK_FIRST_BYTES = 16 * 1024, BULK_BYTES = 64 * 1024 };
 
 struct fare_view fare_view_plain(struct fare_store *s) { return (struct fare_view){.s = s}; }
 
@@ -19,9 +18,12 @@ int fare_store_begin(struct fare_store *s, struct fare_view *out)
 	DB_TXN *txn;
 	if (fare_store_has_failed(s))
 		return fare_store_error("begin", EIO);
+	pthread_rwlock_wrlock(&s->turn);
 	int r = s->env->txn_begin(s->env, NULL, &txn, 0);
-	if (r != 0)
+	if (r != 0) {
+		pthread_rwlock_unlock(&s->turn);
 		return fare_store_fail(s, "begin", r);
+	}
 	*out = (struct fare_view){.s = s, .txn = txn};
 	return FARE_STORE_OK;
 }
@@ -31,11 +33,12 @@ int fare_store_abort(struct fare_view *v)
 	DB_TXN *txn = v->txn;
 	v->txn = NULL;
 	int r = txn->abort(txn);
+	pthread_rwlock_unlock(&v->s->turn);
 	return r == 0 ? FARE_STORE_OK : fare_store_fail(v->s, "abort", r);
 }
 
 /*
- * The commit lets the locks go, then the flush takes its time. (A commit that flushes would hold them through it, and may return 0 when the first write of a new
+ * The commit lets the readers in, then the flush takes its time. (A commit that flushes would keep them out through it, and may return 0 when the first write of a new
  * log file failed; the event that tells sets `failed`.)
  */
 int fare_store_commit(struct fare_view *v)
@@ -49,6 +52,7 @@ int fare_store_commit(struct fare_view *v)
 	}
 	v->txn = NULL;
 	int r = txn->commit(txn, DB_TXN_WRITE_NOSYNC);
+	pthread_rwlock_unlock(&s->turn);
 	if (r != 0)
 		return fare_store_fail(s, "commit", r);
 	if (fare_fault("store_flush"))
@@ -61,13 +65,17 @@ int fare_store_commit(struct fare_view *v)
 	return fare_store_has_failed(s) ? fare_store_error("a write failed during commit", EIO) : FARE_STORE_OK;
 }
 
-/* True when a plain read lost to the writer and is to be tried again, after a pause. */
-static bool try_again(const struct fare_view *v, int r, unsigned *tries)
+/* A plain read takes its turn; what the writer reads inside its transaction is in its turn already. */
+static void read_begin(struct fare_view *v)
 {
-	if (v->txn || (r != DB_LOCK_DEADLOCK && r != DB_LOCK_NOTGRANTED) || ++*tries > RETRIES_MAX)
-		return false;
-	usleep(RETRY_US);
-	return true;
+	if (!v->txn)
+		pthread_rwlock_rdlock(&v->s->turn);
+}
+
+static void read_end(struct fare_view *v)
+{
+	if (!v->txn)
+		pthread_rwlock_unlock(&v->s->turn);
 }
 
 static DBT dbt_of(const void *p, size_t n) { return (DBT){.data = (void *)(uintptr_t)p, .size = (u_int32_t)n, .ulen = (u_int32_t)n, .flags = DB_DBT_USERMEM}; }
@@ -76,11 +84,9 @@ int fare_store_get(struct fare_view *v, enum fare_table t, const void *key, size
 {
 	DB *db = v->s->tables[t];
 	DBT k = dbt_of(key, key_n), d = dbt_of(out->bytes, sizeof out->bytes);
-	unsigned tries = 0;
-	int r;
-	do
-		r = db->get(db, v->txn, &k, &d, 0);
-	while (try_again(v, r, &tries));
+	read_begin(v);
+	int r = db->get(db, v->txn, &k, &d, 0);
+	read_end(v);
 	if (r == DB_NOTFOUND)
 		return FARE_STORE_NONE;
 	if (r == DB_BUFFER_SMALL)
@@ -116,17 +122,15 @@ static int cursor_get(struct fare_view *v, enum fare_table t, DBT *k, DBT *d, u_
 {
 	DB *db = v->s->tables[t];
 	DBC *c;
-	unsigned tries = 0;
-	int r, closed;
-	do {
-		r = db->cursor(db, v->txn, &c, 0);
-		if (r != 0)
-			break;
+	read_begin(v);
+	int r = db->cursor(db, v->txn, &c, 0);
+	if (r == 0) {
 		r = c->get(c, k, d, how);
-		closed = c->close(c);
+		int closed = c->close(c);
 		if (r == 0)
 			r = closed;
-	} while (try_again(v, r, &tries));
+	}
+	read_end(v);
 	return r;
 }
 
