@@ -194,6 +194,8 @@ void fare_call_end(struct fare_call *c, enum fare_net_result result)
 	fare_call_body_free(c);
 	if (c->ending == FARE_UPSTREAM_ERROR || c->ending == FARE_TIMEOUT)
 		atomic_fetch_add(&c->gate->counts.upstream_failed, 1);
+	else if (c->ending == FARE_CLIENT_GONE)
+		atomic_fetch_add(&c->gate->counts.client_gone, 1);
 	if (c->gone) {
 		fare_call_left(c);
 		return;

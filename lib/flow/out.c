@@ -18,7 +18,6 @@ bool fare_out_gone(struct fare_call *c)
 	fare_buf_release(&c->out);
 	c->out_at = 0;
 	fare_watch_free(&c->watch);
-	atomic_fetch_add(&c->gate->counts.client_gone, 1);
 	if (c->over) {
 		fare_call_left(c);
 		return false;
