@@ -1,6 +1,6 @@
 /*
  * Usage of the OpenAI dialect. Servers differ: xAI's reasoning lies outside completion_tokens, Gemini's is missing from it (the total has it), Mistral's audio lies
- * outside prompt_tokens, xAI's cache may; cached tokens have five names. Counts may be null, negative, fractions ending in .0, or absurd.
+ * outside prompt_tokens, xAI's cache may (where the total says so; else it is cut to the input); cached tokens have five names. Counts may be null, negative, fractions ending in .0, or absurd.
  */
 #include "base/first.h"
 
@@ -84,14 +84,14 @@ static void input_set(const struct counts *c, struct fare_usage *u)
 	u->reasoning = c->reasoning.n;
 	if (c->audio.n > 0 && c->total.n == seen + c->audio.n)
 		u->input += c->audio.n;
-	if (c->cached.n > c->prompt.n && c->prompt.there)
+	else if (c->cached.n > c->prompt.n && c->prompt.there && (c->total.n == seen + c->cached.n || c->total.n == seen + c->cached.n + c->reasoning.n))
 		u->input += c->cached.n;
 }
 
 static void output_set(const struct counts *c, struct fare_usage *u)
 {
 	u->output = c->completion.n;
-	if (c->reasoning.n > 0 && c->total.n == c->prompt.n + c->completion.n + c->reasoning.n)
+	if (c->reasoning.n > 0 && c->total.n == u->input + c->completion.n + c->reasoning.n)
 		u->output += c->reasoning.n;
 	else if (c->total.n > u->input + u->output)
 		u->output = c->total.n - u->input;
