@@ -40,7 +40,7 @@
  * Records:
  * status     pid, store, epoch, workers (array of {worker, incarnation, pid, connected, slots, holds}), holds, connections, accounts, keys, models, queued (changes not yet
  *            durable), head_seal {number, hash, entries, time} or null, catalogue (generation), started
- * account    name, id, state ("open", "closed"), balance, available, pending, credits, debits, credit_limit, currency, entries, created
+ * account    name, id, state ("open", "closed"), balance, available, pending, credits, debits, credit_limit, currency, created
  * balance    account, available, pending, credits, debits, credit_limit, currency
  * key        id, account, name, state ("live", "expired", "revoked"), models, ip, expires (null: never), created
  * provider   name, style, base_url, key_file, key_env ("": none)

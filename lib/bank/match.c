@@ -120,7 +120,9 @@ bool fare_match_cidrs_valid(const char *cidrs)
 	struct fare_span part;
 	struct address net;
 	unsigned prefix;
-	while (cidrs[0] && next_part(&cidrs, &part))
+	if (!cidrs[0])
+		return true;
+	while (next_part(&cidrs, &part))
 		if (!cidr_parse(part, &net, &prefix))
 			return false;
 	return true;

@@ -1,0 +1,147 @@
+/* Scans of the store, on readers' threads: ledgers, exports, verify. And the calls that run or have just ended. */
+#include "base/first.h"
+
+#include "bank/server_inner.h"
+
+/* ---- On readers' threads */
+
+static bool one_entry(void *arg, const struct fare_entry *e)
+{
+	struct fare_admin *c = arg;
+	if (e->time_ms < c->since_ms)
+		return true;
+	fare_entry_json(e, c->account_name, &c->out);
+	fare_admin_end_record(c);
+	return fare_admin_push(c);
+}
+
+static void read_ledger(struct fare_admin *c) { c->read_failed = fare_books_each_entry(c->bank->books, c->account, 1, one_entry, c) != 0; }
+
+static bool one_line(void *arg, const char *line, size_t n)
+{
+	struct fare_admin *c = arg;
+	fare_buf_add(&c->out, line, n);
+	fare_admin_end_record(c);
+	return fare_admin_push(c);
+}
+
+static void read_export(struct fare_admin *c) { c->read_failed = fare_books_export(c->bank->books, one_line, c) != 0; }
+
+static void read_verify(struct fare_admin *c)
+{
+	struct fare_verify v = {0};
+	c->read_failed = fare_books_verify(c->bank->books, &v) != 0;
+	if (c->read_failed)
+		return;
+	fare_buf_addf(&c->out, "{\"ok_books\": %s, \"entries\": %llu, \"accounts\": %llu, \"seals\": %llu, \"first_fault\": ", v.ok ? "true" : "false", (unsigned long long)v.entries,
+		(unsigned long long)v.accounts, (unsigned long long)v.seals);
+	if (v.ok)
+		fare_buf_add_str(&c->out, "null");
+	else
+		fare_buf_add_json(&c->out, fare_span_of(v.first_fault));
+	fare_buf_add_char(&c->out, '}');
+	fare_admin_end_record(c);
+}
+
+/* ---- On the decider's thread */
+
+static void ledger(struct fare_admin *c)
+{
+	const struct fare_acct *a = fare_arg_account(c, "name");
+	c->since_ms = 0;
+	(void)fare_arg_time(c, "since", &c->since_ms, true);
+	if (c->bad || !a) {
+		fare_admin_fail(c, "%s", c->error);
+		return;
+	}
+	c->account = a->rec.id;
+	memcpy(c->account_name, a->rec.name, sizeof c->account_name);
+	fare_admin_read(c, read_ledger);
+}
+
+static void ledger_all(struct fare_admin *c) { fare_admin_read(c, read_export); }
+static void verify(struct fare_admin *c) { fare_admin_read(c, read_verify); }
+
+struct call_line {
+	struct fare_id call_id;
+	uint64_t account, key, price_version, started_ms;
+	const char *state;
+	struct fare_amount hold, cost;
+	uint8_t ending; /* 0: runs */
+};
+
+static void add_call(struct fare_admin *c, const struct call_line *l)
+{
+	const struct fare_decider *d = &c->bank->d;
+	const struct fare_acct *a = fare_decider_account(d, l->account);
+	const struct fare_model *m = fare_decider_model(d, l->price_version);
+	char id[FARE_ID_TEXT_N];
+	fare_id_text(l->call_id, id);
+	fare_buf_addf(&c->out, "{\"call_id\": \"%s\"", id);
+	fare_json_text_member(&c->out, "account", a ? a->rec.name : "");
+	fare_buf_addf(&c->out, ", \"key_id\": %llu", (unsigned long long)l->key);
+	fare_json_text_member(&c->out, "model", m ? m->name : "");
+	fare_json_text_member(&c->out, "state", l->state);
+	fare_json_amount(&c->out, "hold", l->hold);
+	if (l->ending) {
+		fare_json_amount(&c->out, "cost", l->cost);
+		fare_json_text_member(&c->out, "ending", fare_ending_word((enum fare_ending)l->ending));
+	} else {
+		fare_buf_add_str(&c->out, ", \"cost\": null, \"ending\": null");
+	}
+	fare_json_time(&c->out, "started", l->started_ms);
+	fare_buf_add_char(&c->out, '}');
+	fare_admin_end_record(c);
+}
+
+static const char *meter_state(struct fare_bank *b, const struct fare_hold *h)
+{
+	static const char *const words[] = {"idle", "idle", "sent", "streaming", "final"};
+	struct fare_worker *w = fare_decider_worker(&b->d, h->incarnation);
+	struct fare_meter_reading r;
+	if (!w || !fare_call_read_meter(b, w, h->slot, h->call_id, &r))
+		return "idle";
+	return words[r.state];
+}
+
+static void add_live(struct fare_admin *c)
+{
+	struct fare_bank *b = c->bank;
+	for (uint32_t i = 0; i < b->d.holds.count; i++) {
+		const struct fare_hold *h = &b->d.holds.records[i];
+		uint64_t state = atomic_load(&h->state);
+		if (state == FARE_HOLD_FREE)
+			continue;
+		bool decided = state == FARE_HOLD_DECIDED;
+		struct call_line l = {.call_id = h->call_id, .account = h->account, .key = h->key, .price_version = h->price_version, .started_ms = h->started_ms,
+			.state = decided ? "posting" : meter_state(b, h), .hold = fare_nano(h->hold_nano), .cost = fare_nano(h->amount_nano), .ending = decided ? (uint8_t)h->ending : 0};
+		add_call(c, &l);
+	}
+}
+
+static void calls(struct fare_admin *c)
+{
+	const struct fare_decider *d = &c->bank->d;
+	bool live = fare_arg_true(c, "live");
+	if (c->bad) {
+		fare_admin_fail(c, "%s", c->error);
+		return;
+	}
+	add_live(c);
+	uint64_t kept = d->ended_count < FARE_ENDED_N ? d->ended_count : FARE_ENDED_N;
+	for (uint64_t i = 0; !live && i < kept; i++) {
+		const struct fare_ended_call *e = &d->ended[(d->ended_count - 1 - i) % FARE_ENDED_N];
+		struct call_line l = {.call_id = e->call_id, .account = e->account, .key = e->key, .price_version = e->price_version, .started_ms = e->started_ms, .state = "ended",
+			.hold = e->hold, .cost = e->amount, .ending = e->ending};
+		add_call(c, &l);
+	}
+	fare_admin_ok(c, "");
+}
+
+const struct fare_admin_op fare_ledger_ops[] = {
+	{"ledger", ledger, "name since", false},
+	{"ledger_all", ledger_all, "", false},
+	{"verify", verify, "", false},
+	{"calls", calls, "live", false},
+	{NULL, NULL, NULL, false},
+};

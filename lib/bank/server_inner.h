@@ -1,0 +1,146 @@
+/* Between the files of the bank's server. Everything belongs to the decider's thread unless said otherwise. */
+#ifndef FARE_BANK_SERVER_INNER_H
+#define FARE_BANK_SERVER_INNER_H
+
+#include <pthread.h>
+
+#include "base/json.h"
+#include "base/loop.h"
+#include "bank/admin.h"
+#include "bank/board.h"
+#include "bank/decider.h"
+#include "conf/conf.h"
+
+struct fare_bank;
+
+/* ---- The writer's thread. A failure of the store ends the process. */
+struct fare_writer {
+	struct fare_bank *bank;
+	pthread_t thread, checkpointer;
+	pthread_mutex_t lock;
+	pthread_cond_t more, stop;
+	struct fare_job *first, **last; /* lock */
+	bool stopping;                  /* lock */
+};
+void fare_writer_start(struct fare_bank *b);
+void fare_writer_post(struct fare_bank *b, struct fare_job *job);
+void fare_writer_stop(struct fare_bank *b); /* after all that was posted is durable */
+
+/* ---- A worker's connection. */
+struct fare_packet { struct fare_packet *next; size_t n; uint8_t bytes[]; };
+struct fare_conn {
+	struct fare_bank *bank;
+	struct fare_conn *next, **prev;
+	int fd;
+	struct fare_watch *watch;
+	struct fare_worker *worker; /* NULL before its hello */
+	struct fare_packet *first, **last; /* what the socket did not take yet */
+	size_t waiting;
+};
+bool fare_call_open(struct fare_bank *b);
+void fare_call_close(struct fare_bank *b);
+void fare_call_tell(void *bank, struct fare_worker *w, enum fare_msg_type type, uint16_t slot, struct fare_id call_id, const struct fare_admit_answer *answer);
+/* Incarnations without a connection: is one dead (R2)? Removes what is left of those without holds. */
+void fare_call_bury(struct fare_bank *b);
+void fare_call_sweep(struct fare_bank *b); /* meters of incarnations that this bank never heard of */
+bool fare_call_read_meter(void *bank, struct fare_worker *w, unsigned slot, struct fare_id expected, struct fare_meter_reading *out);
+
+/* ---- An admin connection. Gone while something is under way for it: freed when that is done. */
+struct fare_admin {
+	struct fare_bank *bank;
+	struct fare_admin *next, **prev;
+	int fd;
+	struct fare_watch *watch;
+	struct fare_buf in, out;
+	struct fare_json json;  /* the request being served; points into in */
+	size_t line_n;          /* its length with the newline; 0: none */
+	uint64_t waits;         /* for its turn to change records: smaller is first; 0: not */
+	bool busy;              /* an answer is under way */
+	bool keep, gone;
+	bool bad;               /* a member was wrong: error says which */
+	char error[FARE_ERROR_N];
+	char secret[FARE_KEY_TEXT_N]; /* a new key's text, until it is said */
+	struct fare_post_node back; /* from a reader */
+	void (*read)(struct fare_admin *); /* a reader's work */
+	struct fare_admin *next_read;
+	uint64_t account, from, since_ms; /* what it reads */
+	char name[FARE_NAME_N], account_name[FARE_NAME_N];
+	uint8_t read_kind;
+	struct fare_amount read_amount;
+	bool read_failed;
+	const char *more;       /* further members of its last line */
+};
+bool fare_admin_open(struct fare_bank *b);
+void fare_admin_close(struct fare_bank *b);
+
+/* What ops use. Members of the request; a wrong one sets bad, the first one's text is said. */
+bool fare_arg_is_there(const struct fare_admin *c, const char *name);
+bool fare_arg_text(struct fare_admin *c, const char *name, char *out, size_t size, bool needed);
+uint64_t fare_arg_u64(struct fare_admin *c, const char *name, uint64_t max, bool needed);
+bool fare_arg_amount(struct fare_admin *c, const char *name, struct fare_amount *out, bool needed);
+bool fare_arg_true(struct fare_admin *c, const char *name);
+bool fare_arg_time(struct fare_admin *c, const char *name, uint64_t *ms, bool past); /* false: not there, null or wrong */
+void fare_arg_wrong(struct fare_admin *c, const char *fmt, ...) FARE_PRINTF(2, 3);
+struct fare_acct *fare_arg_account(struct fare_admin *c, const char *member); /* NULL: bad is set */
+
+void fare_admin_ok(struct fare_admin *c, const char *more); /* more: further members with a comma in front, or "" */
+void fare_admin_fail(struct fare_admin *c, const char *fmt, ...) FARE_PRINTF(2, 3);
+void fare_admin_end_record(struct fare_admin *c); /* a newline */
+/* Hands a change to the writer; done runs when it is durable and finishes the answer (the default says what was refused). */
+void fare_admin_submit(struct fare_admin *c, struct fare_job *job, void (*ok)(struct fare_admin *c, struct fare_job *job));
+void fare_admin_read(struct fare_admin *c, void (*fn)(struct fare_admin *)); /* on a reader's thread: it alone touches c until it is done */
+bool fare_admin_push(struct fare_admin *c);   /* reader: writes what is in out, waiting for the client; false: it is gone */
+
+/* JSON records, appended to out. */
+void fare_json_amount(struct fare_buf *out, const char *name, struct fare_amount a);
+void fare_json_text_member(struct fare_buf *out, const char *name, const char *text);
+void fare_json_time(struct fare_buf *out, const char *name, uint64_t ms); /* 0: null */
+
+struct fare_admin_op {
+	const char *name;
+	void (*serve)(struct fare_admin *c);
+	const char *members; /* parted by spaces */
+	bool changes;        /* records: one at a time, so that no change is lost */
+};
+extern const struct fare_admin_op fare_account_ops[], fare_key_ops[], fare_catalog_ops[], fare_ledger_ops[], fare_status_ops[]; /* ended by a NULL name */
+
+/* ---- Readers: threads that scan the store for admin connections. */
+enum { FARE_READERS_N = 4 };
+struct fare_readers {
+	pthread_t threads[FARE_READERS_N];
+	pthread_mutex_t lock;
+	pthread_cond_t more;
+	struct fare_admin *first, **last; /* lock */
+	bool stopping;                    /* lock */
+	unsigned busy;                    /* the decider's */
+};
+void fare_readers_start(struct fare_bank *b);
+void fare_readers_stop(struct fare_bank *b);
+
+struct fare_bank {
+	struct fare_conf conf;
+	struct fare_books *books;
+	struct fare_decider d;
+	struct fare_loop *loop;
+	struct fare_timer *tick;
+	uint8_t store[16], epoch[16];
+	uint64_t started_ms, ticks, idle_since_ms; /* boot clock for the last */
+	int call_fd, admin_fd;
+	struct fare_watch *call_watch, *admin_watch;
+	struct fare_conn *conns;
+	struct fare_admin *admins;
+	unsigned conn_count, admin_count;
+	bool changing;     /* a change of records is under way */
+	uint64_t turns;    /* for waits */
+	bool stopping;
+	struct fare_writer writer;
+	struct fare_readers readers;
+	struct fare_board *board;
+	uint64_t published; /* the decider's catalogue as last published */
+};
+void fare_bank_stop(struct fare_bank *b);
+void fare_bank_now(struct fare_bank *b);     /* tells the decider the time */
+void fare_bank_publish(struct fare_bank *b); /* catalogue and board, if they changed */
+void fare_bank_settings(struct fare_bank *b);
+
+#endif

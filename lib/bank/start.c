@@ -1,0 +1,132 @@
+/* The way to a bank: connect, else start one and try again. */
+#include "base/first.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <grp.h>
+#include <pwd.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/fs.h"
+#include "bank/admin.h"
+#include "bank/start.h"
+
+enum { RETRY_FIRST_MS = 5, RETRY_MOST_MS = 200 };
+
+int fare_bank_try(const struct fare_conf *c)
+{
+	char path[FARE_PATH_N];
+	if (!fare_path(path, sizeof path, c->run, FARE_ADMIN_SOCKET)) {
+		errno = ENAMETOOLONG;
+		return -1;
+	}
+	return fare_unix_connect(path, SOCK_STREAM);
+}
+
+/* Only the owner of the home, or root, may start a bank (which then runs as the owner). */
+static bool may_start(const struct fare_conf *c, char error[FARE_ERROR_N])
+{
+	struct stat st;
+	if (stat(c->home, &st) != 0) {
+		snprintf(error, FARE_ERROR_N, "%.150s: %s", c->home, strerror(errno));
+		return false;
+	}
+	if (geteuid() == 0 || geteuid() == st.st_uid)
+		return true;
+	snprintf(error, FARE_ERROR_N, "%.150s belongs to another user: only they, or root, may do this", c->home);
+	return false;
+}
+
+FARE_NORETURN static void become_bank(const char *program, const char *home)
+{
+	char *argv[] = {(char *)(uintptr_t)"farebox-bank", (char *)(uintptr_t)"--home", (char *)(uintptr_t)home, NULL};
+	setsid();
+	/* A second fork: the bank is no session leader, and nobody's child. */
+	if (fork() == 0) {
+		execv(program, argv);
+		_exit(127);
+	}
+	_exit(0);
+}
+
+static bool start_bank(const struct fare_conf *c, char error[FARE_ERROR_N])
+{
+	char program[FARE_PATH_N];
+	int status;
+	if (!fare_conf_program("farebox-bank", program)) {
+		snprintf(error, FARE_ERROR_N, "the program farebox-bank is not found");
+		return false;
+	}
+	pid_t child = fork();
+	if (child == 0)
+		become_bank(program, c->home);
+	if (child < 0 || (waitpid(child, &status, 0) < 0 && errno != ECHILD)) {
+		snprintf(error, FARE_ERROR_N, "a bank cannot be started: %s", strerror(errno));
+		return false;
+	}
+	return true;
+}
+
+static void wait_ms(int ms)
+{
+	struct timespec t = {ms / 1000, (ms % 1000) * 1000000L};
+	nanosleep(&t, NULL);
+}
+
+int fare_bank_connect(const struct fare_conf *c, char error[FARE_ERROR_N])
+{
+	uint64_t until_ms = fare_clock_boot_ms() + FARE_START_TIMEOUT_MS, start_again_ms = 0;
+	int wait = RETRY_FIRST_MS;
+	for (;;) {
+		int fd = fare_bank_try(c);
+		if (fd >= 0)
+			return fd;
+		bool absent = errno == ENOENT || errno == ECONNREFUSED;
+		if (!absent && errno != EAGAIN) {
+			snprintf(error, FARE_ERROR_N, "the bank cannot be reached in %.150s: %s", c->run, strerror(errno));
+			return -1;
+		}
+		uint64_t now_ms = fare_clock_boot_ms();
+		if (now_ms >= until_ms) {
+			snprintf(error, FARE_ERROR_N, "no bank answers within %d seconds: see %.150s/bank.log", FARE_START_TIMEOUT_MS / 1000, c->run);
+			return -1;
+		}
+		/* A bank that lost the race has left; one that is recovering takes its time: not a new one at every try. */
+		if (absent && now_ms >= start_again_ms) {
+			if (!may_start(c, error) || !start_bank(c, error))
+				return -1;
+			start_again_ms = now_ms + 1000;
+		}
+		wait_ms(wait);
+		wait = wait * 2 < RETRY_MOST_MS ? wait * 2 : RETRY_MOST_MS;
+	}
+}
+
+static gid_t group_of_workers(const struct fare_conf *c, gid_t otherwise)
+{
+	const struct passwd *pw = c->worker_user[0] ? getpwnam(c->worker_user) : NULL;
+	const struct group *gr = c->listen_group[0] ? getgrnam(c->listen_group) : NULL;
+	return pw ? pw->pw_gid : gr ? gr->gr_gid : otherwise;
+}
+
+bool fare_run_prepare(const struct fare_conf *c, char error[FARE_ERROR_N])
+{
+	struct stat home, run;
+	bool ok = fare_mkdirs(c->run, 0755) && stat(c->home, &home) == 0 && stat(c->run, &run) == 0;
+	if (ok && geteuid() == 0) {
+		gid_t group = group_of_workers(c, home.st_gid);
+		/* Sockets and meters made in it get its group; sticky: nobody removes another's. */
+		ok = (run.st_uid == home.st_uid && run.st_gid == group) || chown(c->run, home.st_uid, group) == 0;
+		ok = ok && (home.st_uid == 0 && group == 0 ? true : chmod(c->run, 03771) == 0);
+	}
+	if (!ok)
+		snprintf(error, FARE_ERROR_N, "the run folder %.150s cannot be made: %s", c->run, strerror(errno));
+	return ok;
+}
