@@ -128,6 +128,8 @@ void fare_refusal_message(const struct fare_refusal *r, struct fare_buf *out)
 		fare_buf_addf(out, " %s", code->fix);
 	else if (has_url(r))
 		fare_buf_addf(out, " Pay at %s.", r->topup_url);
+	else
+		fare_buf_add_str(out, " Ask the operator how to pay.");
 }
 
 static void add_text(struct fare_buf *out, const char *name, const char *value)
