@@ -83,7 +83,8 @@ void fare_seal_hash(const struct fare_seal *s, struct fare_hash *out);
 
 struct fare_verify { uint64_t entries, accounts, seals; bool ok; char first_fault[FARE_NOTE_N]; };
 /* Recomputes all: each entry's hash and chain, running balances, account records, call index, seals and their totals, usage totals, price versions and the cost of each call from them.
- * Runs beside the writer: judges each account as of the number its record had when looked at, and seals up to the head at the start. */
+ * Runs beside the writer: judges each account as of the number its record had when looked at, and seals up to the head at the start.
+ * Nonzero: the store failed (a page that does not fit its checksum, say); first_fault says so, ok is false. */
 int fare_books_verify(struct fare_books *b, struct fare_verify *out) FARE_MUST;
 
 #endif

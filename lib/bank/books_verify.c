@@ -107,8 +107,10 @@ int fare_books_verify(struct fare_books *b, struct fare_verify *out)
 		r = verify_indices(&x);
 	free(x.models);
 	verify_usage_release(&x.chain.usage);
-	if (r == FARE_STORE_FAILED)
+	if (r == FARE_STORE_FAILED) {
+		verify_fault(&x, "the store cannot be read: the log says why");
 		return r;
+	}
 	out->ok = !verify_faulted(&x);
 	if (!out->ok)
 		fare_log(FARE_ALARM, "verify: %s", out->first_fault);

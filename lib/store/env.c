@@ -164,7 +164,8 @@ struct fare_store *fare_store_open(const char *home, bool create, char error[FAR
 	}
 	if (r == 0 && !fare_store_has_failed(s))
 		return s;
-	snprintf(error, FARE_STORE_ERROR_N, "the store in %.150s cannot be opened: %s: %s", dir, what, r == 0 ? "a write failed" : db_strerror(r));
+	snprintf(error, FARE_STORE_ERROR_N, "the store in %.150s cannot be opened: %s: %s", dir, what,
+		r == 0 ? "a write failed" : r == DB_RUNRECOVERY ? "damaged, the log says where: restore a backup" : db_strerror(r));
 	fare_store_close(&s);
 	return NULL;
 }
