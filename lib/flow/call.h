@@ -75,6 +75,7 @@ struct fare_call {
 	bool event_stream;        /* the answer is one */
 	bool head_out;            /* the head is in out, or gone from there */
 	bool paused;              /* the upstream, because the caller does not read as fast */
+	bool waiting;             /* for the caller to read */
 	bool gone;                /* the caller */
 	bool gone_late;           /* but not before the answer's end had come */
 	bool over;                /* the upstream is */

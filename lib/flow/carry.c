@@ -130,7 +130,7 @@ static enum fare_ending ending_unrelayed(struct fare_call *c, enum fare_net_resu
 	} else {
 		fare_refusal_set(r, FARE_CODE_UPSTREAM_FAILED, NULL, "Provider %s: %s.", c->grant.provider, why);
 	}
-	if (c->pass == FARE_PASS_DROP)
+	if (c->pass == FARE_PASS_DROP && c->status >= 400)
 		fare_log(FARE_ALARM, "provider %s answers %d: its key or its bill needs care (call %s)", c->grant.provider, c->status, c->id_text);
 	return FARE_UPSTREAM_ERROR;
 }

@@ -55,6 +55,19 @@ static bool write_out(struct fare_call *c)
 	return true;
 }
 
+/* Begins or ends to wait for the caller to read; a stream that does not wait has its silence watched. */
+static void set_waiting(struct fare_call *c, bool waiting)
+{
+	if (waiting == c->waiting)
+		return;
+	c->waiting = waiting;
+	fare_watch_set(c->watch, waiting ? WATCH_ALWAYS | FARE_WRITE : WATCH_ALWAYS);
+	if (waiting)
+		fare_timer_set(c->timer, (uint64_t)c->gate->conf->idle_timeout_ms);
+	else if (c->event_stream)
+		fare_timer_set(c->timer, (uint64_t)c->gate->conf->silence_ms);
+}
+
 /* All is written: the end of the request. */
 static bool finish(struct fare_call *c)
 {
@@ -62,7 +75,7 @@ static bool finish(struct fare_call *c)
 	if (done < 0)
 		return fare_out_gone(c);
 	if (done == 0) {
-		fare_watch_set(c->watch, WATCH_ALWAYS | FARE_WRITE);
+		set_waiting(c, true);
 		return true;
 	}
 	fare_call_left(c);
@@ -83,9 +96,7 @@ bool fare_out_flush(struct fare_call *c)
 	size_t pending = fare_out_pending(c);
 	if (pending == 0 && c->over)
 		return finish(c);
-	fare_watch_set(c->watch, pending ? WATCH_ALWAYS | FARE_WRITE : WATCH_ALWAYS);
-	if (pending && !c->event_stream)
-		fare_timer_set(c->timer, (uint64_t)c->gate->conf->idle_timeout_ms);
+	set_waiting(c, pending > 0);
 	if (c->paused && pending < FARE_OUT_LOW) {
 		c->paused = false;
 		fare_transfer_resume(c->transfer);

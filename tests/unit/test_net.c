@@ -37,7 +37,8 @@ int getaddrinfo(const char *node, const char *service, const struct addrinfo *hi
 /* ---- The server */
 static int server_fd;
 static unsigned server_port;
-static char server_saw[8192]; /* the last request with its body */
+static char server_saw[8192]; /* the last request with its body; read only when no request runs */
+static pthread_mutex_t saw_lock = PTHREAD_MUTEX_INITIALIZER;
 static atomic_int server_requests;
 
 static void put(int fd, const char *text)
@@ -131,7 +132,9 @@ static void *serve_one(void *arg)
 	int fd = (int)(intptr_t)arg, nth = 0;
 	char req[8192];
 	while (take(fd, req, sizeof req)) {
+		pthread_mutex_lock(&saw_lock);
 		memcpy(server_saw, req, sizeof req);
+		pthread_mutex_unlock(&saw_lock);
 		atomic_fetch_add(&server_requests, 1);
 		if (strncmp(req, "POST /rst", 9) == 0 || strncmp(req, "GET /rst", 8) == 0) {
 			struct linger now = {.l_onoff = 1};

@@ -1,0 +1,355 @@
+/* The life of a call: in which order meter and bank are told what, on every way a call can end, and what the caller gets. */
+#include "unit.h"
+
+#include <poll.h>
+#include <stdio.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "flow/gate.h"
+#include "flow/relay.h"
+#include "flow/secrets.h"
+#include "flow_stub.h"
+
+static struct fare_conf conf;
+static struct fare_gate gate;
+static char base_url[64], answer[1 << 20];
+
+static const char *const params[] = {
+	"REQUEST_METHOD=POST", "REQUEST_URI=/v1/chat/completions", "CONTENT_TYPE=application/json", "REMOTE_ADDR=192.0.2.7", "HTTP_AUTHORIZATION=Bearer key-of-a-caller", NULL,
+};
+static const char plain[] = "{\"model\":\"m\",\"messages\":[{\"role\":\"user\",\"content\":\"hello\"}]}";
+static const char streamed[] = "{\"model\":\"m\",\"stream\":true,\"messages\":[{\"role\":\"user\",\"content\":\"hello\"}]}";
+
+#define SSE_HEAD "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nX-Accel-Redirect: /secret\r\nSet-Cookie: a=b\r\n\r\n"
+#define CHUNK(text) "data: {\"id\":\"1\",\"object\":\"chat.completion.chunk\",\"model\":\"up-model\",\"choices\":[{\"index\":0,\"delta\":{\"content\":\"" text "\"},\"finish_reason\":null}]}\n\n"
+#define STOP "data: {\"id\":\"1\",\"object\":\"chat.completion.chunk\",\"model\":\"up-model\",\"choices\":[{\"index\":0,\"delta\":{},\"finish_reason\":\"stop\"}]}\n\n"
+#define USAGE "data: {\"id\":\"1\",\"object\":\"chat.completion.chunk\",\"model\":\"up-model\",\"choices\":[],\"usage\":{\"prompt_tokens\":7,\"completion_tokens\":5,\"total_tokens\":12}}\n\n"
+#define DONE "data: [DONE]\n\n"
+
+static void put(int fd, const char *text)
+{
+	ssize_t n = send(fd, text, strlen(text), MSG_NOSIGNAL);
+	(void)n;
+}
+
+static void wait_for_close(int fd)
+{
+	char trash[64];
+	while (recv(fd, trash, sizeof trash, 0) > 0)
+		;
+	stub_link_note("closed");
+}
+
+static void up_json(int fd)
+{
+	static const char body[] = "{\"id\":\"1\",\"object\":\"chat.completion\",\"model\":\"up-model\",\"choices\":[{\"index\":0,\"message\":{\"role\":\"assistant\",\"content\":\"hi\"},\"finish_reason\":\"stop\"}],"
+				   "\"usage\":{\"prompt_tokens\":7,\"completion_tokens\":5,\"total_tokens\":12}}";
+	char head[128];
+	snprintf(head, sizeof head, "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %zu\r\n\r\n", sizeof body - 1);
+	put(fd, head);
+	put(fd, body);
+}
+static void up_stream(int fd) { put(fd, SSE_HEAD CHUNK("one") CHUNK("two") STOP USAGE DONE); }
+static void up_cut(int fd) { put(fd, SSE_HEAD CHUNK("one") "data: {\"id\":\"1\",\"obj"); }
+static void up_nothing(int fd) { (void)fd; }
+static void up_stall(int fd) { wait_for_close(fd); }
+static void up_hang(int fd) { put(fd, SSE_HEAD CHUNK("one")); wait_for_close(fd); }
+static void up_401(int fd) { put(fd, "HTTP/1.1 401 No\r\nContent-Length: 8\r\n\r\nour-key!"); }
+static void up_402(int fd) { put(fd, "HTTP/1.1 402 No\r\nContent-Length: 2\r\n\r\n{}"); }
+static void up_429(int fd) { put(fd, "HTTP/1.1 429 Slow\r\nContent-Type: application/json\r\nRetry-After: 9\r\nContent-Length: 12\r\n\r\n{\"error\": 1}"); }
+static void up_302(int fd) { put(fd, "HTTP/1.1 302 Found\r\nLocation: http://127.0.0.1/\r\nContent-Length: 0\r\n\r\n"); }
+static void up_not_json(int fd) { put(fd, "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 5\r\n\r\nhello"); }
+static void up_late(int fd)
+{
+	put(fd, SSE_HEAD);
+	poll(NULL, 0, 400);
+	put(fd, CHUNK("one") STOP USAGE DONE);
+}
+static void up_endless(int fd)
+{
+	put(fd, SSE_HEAD);
+	while (send(fd, CHUNK("0123456789"), sizeof CHUNK("0123456789") - 1, MSG_NOSIGNAL) > 0)
+		;
+	stub_link_note("closed");
+}
+
+static int gate_open(void **state)
+{
+	(void)state;
+	fare_conf_defaults(&conf);
+	conf.slots = 16;
+	conf.first_byte_timeout_ms = 15000;
+	conf.client_gone_ms = 200;
+	memset(&gate, 0, sizeof gate);
+	gate.conf = &conf;
+	gate.budget.max = 1000000;
+	gate.secrets = fare_secrets_new();
+	stub_link_reset(base_url);
+	gate.relay = fare_relay_new(&gate);
+	return !gate.relay;
+}
+
+static int gate_close(void **state)
+{
+	(void)state;
+	for (int i = 0; i < 2000 && fare_relay_running(gate.relay); i++)
+		poll(NULL, 0, 5);
+	assert_int_equal(fare_relay_running(gate.relay), 0);
+	assert_int_equal(atomic_load(&gate.budget.used), 0);
+	fare_relay_free(&gate.relay);
+	fare_secrets_free(&gate.secrets);
+	return 0;
+}
+
+/* A whole call; its answer is in `answer`. */
+static void call(stub_script *script, const char *body)
+{
+	struct stub_io io;
+	stub_upstream_script = script;
+	stub_io_open(&io, params, body);
+	fare_gate_serve(&gate, &stub_io_ops, &io);
+	stub_io_read(&io, answer, sizeof answer, NULL);
+	assert_true(stub_io_wait_closed(&io));
+	close(io.web);
+}
+
+#define HAS(text) do { if (!strstr(answer, text)) fail_msg("no %s in: %s", text, answer); } while (0)
+#define HAS_NOT(text) do { if (strstr(answer, text)) fail_msg("%s in: %s", text, answer); } while (0)
+
+static void test_json(void **state)
+{
+	(void)state;
+	call(up_json, plain);
+	HAS("Status: 200 OK\r\n");
+	HAS("Farebox-Cost: 0.017000000\r\n"); /* 7 x 0.001 + 5 x 0.002 */
+	HAS("Farebox-Max-Tokens: 100\r\n");
+	HAS("\"model\":\"m\"");
+	HAS("\"cost\":0.017");
+	assert_string_equal(stub_link_notes(), "slot admit sent request progress final:complete settle");
+	assert_int_equal(stub_link_usage().output, 5);
+	assert_non_null(strstr(stub_upstream_saw, "\"model\":\"up-model\""));
+	assert_non_null(strstr(stub_upstream_saw, "Farebox-Call-Id: "));
+	assert_null(strstr(stub_upstream_saw, "Authorization"));
+	assert_null(strstr(stub_upstream_saw, "key-of-a-caller"));
+}
+
+static void test_stream(void **state)
+{
+	(void)state;
+	call(up_stream, streamed);
+	HAS("Status: 200 OK\r\n");
+	HAS("X-Accel-Buffering: no\r\n");
+	HAS_NOT("X-Accel-Redirect");
+	HAS_NOT("Set-Cookie");
+	HAS("\"content\":\"one\"");
+	HAS("data: [DONE]\n\n");
+	HAS_NOT("prompt_tokens\":7"); /* asked for by us, not by the caller */
+	assert_string_equal(stub_link_notes(), "slot admit sent request progress final:complete settle");
+	assert_int_equal(stub_link_usage().input, 7);
+}
+
+static void test_upstream_errors(void **state)
+{
+	static const struct { stub_script *script; const char *body, *status, *code, *ending; } cases[] = {
+		{up_nothing, plain, "Status: 502", "upstream_failed", "final:upstream_error"}, {up_nothing, streamed, "Status: 502", "upstream_failed", "final:upstream_error"},
+		{up_401, plain, "Status: 502", "upstream_failed", "final:upstream_error"}, {up_402, plain, "Status: 502", "upstream_unpaid", "final:upstream_error"},
+		{up_429, plain, "Status: 429", "Retry-After: 9", "final:upstream_error"}, {up_302, plain, "Status: 502", "upstream_failed", "final:upstream_error"},
+		{up_not_json, plain, "Status: 502", "upstream_failed", "final:upstream_error"}, {up_cut, streamed, "Status: 200", "upstream_failed", "final:truncated"},
+	};
+	(void)state;
+	for (size_t i = 0; i < FARE_ARRAY_N(cases); i++) {
+		stub_link_reset(base_url);
+		call(cases[i].script, cases[i].body);
+		HAS(cases[i].status);
+		HAS(cases[i].code);
+		HAS_NOT("our-key!");
+		HAS_NOT("Location");
+		if (!strstr(stub_link_notes(), cases[i].ending) || !strstr(stub_link_notes(), "settle"))
+			fail_msg("%s: %s", cases[i].ending, stub_link_notes());
+	}
+}
+
+static void test_timeouts(void **state)
+{
+	(void)state;
+	conf.first_byte_timeout_ms = 200;
+	call(up_stall, plain);
+	HAS("Status: 504");
+	HAS("upstream_timeout");
+	assert_true(stub_link_wait("closed"));
+	assert_non_null(strstr(stub_link_notes(), "sent request final:timeout settle"));
+	stub_link_reset(base_url);
+	conf.first_byte_timeout_ms = 15000;
+	conf.idle_timeout_ms = 200;
+	call(up_hang, streamed);
+	HAS("Status: 200");
+	HAS("\"content\":\"one\"");
+	HAS("upstream_timeout"); /* said in the stream */
+	assert_non_null(strstr(stub_link_notes(), "final:timeout settle"));
+}
+
+static void test_silence(void **state)
+{
+	(void)state;
+	conf.silence_ms = 100;
+	call(up_late, streamed);
+	HAS("\r\n\r\n:"); /* a comment came first */
+	HAS("data: [DONE]");
+	assert_non_null(strstr(stub_link_notes(), "final:complete"));
+}
+
+/* The caller leaves; seen without a write. */
+static void test_caller_leaves(void **state)
+{
+	struct stub_io io;
+	(void)state;
+	stub_upstream_script = up_hang;
+	stub_io_open(&io, params, streamed);
+	fare_gate_serve(&gate, &stub_io_ops, &io);
+	stub_io_read(&io, answer, sizeof answer, "one");
+	close(io.web);
+	assert_true(stub_link_wait("final:client_gone settle"));
+	assert_true(stub_link_wait("closed")); /* the upstream's, within client_gone_ms */
+	assert_true(stub_io_wait_closed(&io));
+}
+
+/* It leaves amid an endless stream: read on for client_gone_bytes only. */
+static void test_caller_leaves_a_flood(void **state)
+{
+	struct stub_io io;
+	(void)state;
+	conf.client_gone_ms = 60000;
+	stub_upstream_script = up_endless;
+	stub_io_open(&io, params, streamed);
+	fare_gate_serve(&gate, &stub_io_ops, &io);
+	stub_io_read(&io, answer, sizeof answer, "0123456789");
+	close(io.web);
+	assert_true(stub_link_wait("final:client_gone settle"));
+	assert_true(stub_link_wait("closed"));
+	assert_true(stub_io_wait_closed(&io));
+}
+
+/* A caller who does not read stops the upstream, and is given up after idle_timeout_ms. */
+static void test_caller_does_not_read(void **state)
+{
+	struct stub_io io;
+	(void)state;
+	conf.idle_timeout_ms = 500;
+	stub_upstream_script = up_endless;
+	stub_io_open(&io, params, streamed);
+	fare_gate_serve(&gate, &stub_io_ops, &io);
+	assert_true(stub_link_wait("final:client_gone settle"));
+	assert_true(stub_io_wait_closed(&io));
+	size_t n = 0;
+	for (ssize_t k; (k = recv(io.web, answer, sizeof answer, 0)) > 0;)
+		n += (size_t)k;
+	assert_true(n < 4 * 1024 * 1024); /* what the socket holds, no flood */
+	close(io.web);
+}
+
+static void test_slow_reader_gets_all(void **state)
+{
+	struct stub_io io;
+	(void)state;
+	conf.total_timeout_ms = 1500; /* ends the endless stream while much of it is unread */
+	stub_upstream_script = up_endless;
+	stub_io_open(&io, params, streamed);
+	fare_gate_serve(&gate, &stub_io_ops, &io);
+	size_t n = 0;
+	char tail[8192] = "";
+	for (ssize_t k; (k = recv(io.web, tail, sizeof tail - 1, 0)) > 0; n += (size_t)k) {
+		tail[k] = 0;
+		if (n < 2000000)
+			poll(NULL, 0, 1);
+	}
+	assert_true(n > 300000);
+	assert_non_null(strstr(tail, "upstream_timeout"));
+	assert_true(stub_io_wait_closed(&io));
+	assert_true(atomic_load(&io.finished));
+	close(io.web);
+}
+
+static void test_cut(void **state)
+{
+	struct stub_io io;
+	(void)state;
+	stub_upstream_script = up_hang;
+	stub_io_open(&io, params, streamed);
+	fare_gate_serve(&gate, &stub_io_ops, &io);
+	stub_io_read(&io, answer, sizeof answer, "one");
+	fare_relay_cut(gate.relay);
+	stub_io_read(&io, answer, sizeof answer, NULL);
+	HAS("\"error\"");
+	assert_true(stub_link_wait("final:truncated settle"));
+	assert_true(stub_io_wait_closed(&io));
+	close(io.web);
+}
+
+static void refused(const char *const *with, const char *body, const char *status, const char *code, const char *notes)
+{
+	struct stub_io io;
+	stub_io_open(&io, with, body);
+	fare_gate_serve(&gate, &stub_io_ops, &io);
+	stub_io_read(&io, answer, sizeof answer, NULL);
+	HAS(status);
+	HAS(code);
+	HAS("Farebox-Call-Id: ");
+	assert_true(atomic_load(&io.closed) && atomic_load(&io.finished) && atomic_load(&io.discarded));
+	assert_string_equal(stub_link_notes(), notes);
+	close(io.web);
+}
+
+static void test_refusals(void **state)
+{
+	const char *no_key[] = {"REQUEST_METHOD=POST", "REQUEST_URI=/v1/chat/completions", NULL};
+	const char *bad_key[] = {"REQUEST_METHOD=POST", "REQUEST_URI=/v1/chat/completions", "HTTP_X_API_KEY=fb_garbage", NULL};
+	const char *idem[] = {"REQUEST_METHOD=POST", "REQUEST_URI=/v1/chat/completions", "HTTP_AUTHORIZATION=Bearer k", "HTTP_IDEMPOTENCY_KEY=1", NULL};
+	const char *path[] = {"REQUEST_METHOD=POST", "REQUEST_URI=/v2/chat", "HTTP_AUTHORIZATION=Bearer k", NULL};
+	const char *method[] = {"REQUEST_METHOD=PUT", "REQUEST_URI=/v1/chat/completions", "HTTP_AUTHORIZATION=Bearer k", NULL};
+	const char *zip[] = {"REQUEST_METHOD=POST", "REQUEST_URI=/v1/embeddings", "HTTP_AUTHORIZATION=Bearer k", "HTTP_CONTENT_ENCODING=gzip", NULL};
+	(void)state;
+	refused(no_key, plain, "Status: 401", "key_missing", "");
+	refused(bad_key, plain, "Status: 401", "key_unknown", "");
+	refused(idem, plain, "Status: 400", "Idempotency-Key", "");
+	refused(path, plain, "Status: 404", "route_unknown", "");
+	refused(method, plain, "Status: 405", "method_not_allowed", "");
+	refused(zip, plain, "Status: 415", "encoding_unsupported", "");
+	refused(params, "{", "Status: 400", "bad_json", "");
+	conf.header_limit_bytes = 8;
+	refused(params, plain, "Status: 400", "bad_request", "");
+}
+
+static void test_refused_by_the_bank(void **state)
+{
+	struct fare_admit_answer *a = &stub_link.answer;
+	(void)state;
+	a->granted = false;
+	a->refused = FARE_BALANCE_TOO_LOW;
+	a->numbers.available.nano = 12000;
+	a->numbers.needed.nano = 615000;
+	refused(params, plain, "Status: 402", "\"shortfall\": \"0.000603000\"", "slot admit");
+	stub_link_reset(base_url);
+	stub_link.no_answer = true;
+	refused(params, plain, "Status: 503", "store_unavailable", "slot admit void");
+	stub_link_reset(base_url);
+	stub_link.no_slot = true;
+	refused(params, plain, "Status: 503", "overloaded", "none");
+	stub_link_reset(base_url); /* granted, but the provider's key cannot be read: void, nothing sent */
+	strcpy(stub_link.answer.grant.key_file, "/no/such/key");
+	refused(params, plain, "Status: 502", "upstream_failed", "slot admit void");
+}
+
+int main(void)
+{
+#define T(f) cmocka_unit_test_setup_teardown(f, gate_open, gate_close)
+	const struct CMUnitTest tests[] = {
+		T(test_json), T(test_stream), T(test_upstream_errors), T(test_timeouts), T(test_silence), T(test_caller_leaves), T(test_caller_leaves_a_flood),
+		T(test_caller_does_not_read), T(test_slow_reader_gets_all), T(test_cut), T(test_refusals), T(test_refused_by_the_bank),
+	};
+	unsetenv("http_proxy");
+	fare_log_level(FARE_ALARM);
+	snprintf(base_url, sizeof base_url, "http://127.0.0.1:%u/v1/", stub_upstream_start());
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
