@@ -82,6 +82,7 @@ int fare_worker_main(const struct fare_conf *conf, int worker_no, int listen_fd,
 	if (signal_fd < 0 || !fare_io_init())
 		fare_fatal("worker %d cannot start", worker_no);
 	gate.secrets = fare_secrets_new();
+	gate.catalogs = fare_catalogs_new(conf->run);
 	gate.link = fare_link_new(conf->home, conf->run, (unsigned)worker_no, slots, error);
 	if (!gate.link)
 		fare_fatal("%s", error);
@@ -108,6 +109,7 @@ int fare_worker_main(const struct fare_conf *conf, int worker_no, int listen_fd,
 	fare_relay_free(&gate.relay);
 	fare_link_free(&gate.link);
 	fare_secrets_free(&gate.secrets);
+	fare_catalogs_free(&gate.catalogs);
 	close(signal_fd);
 	return settled ? 0 : 1;
 }

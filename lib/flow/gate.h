@@ -2,6 +2,7 @@
 #ifndef FARE_FLOW_GATE_H
 #define FARE_FLOW_GATE_H
 
+#include "bank/board.h"
 #include "bank/client.h"
 #include "conf/conf.h"
 #include "flow/io.h"
@@ -18,6 +19,7 @@ struct fare_gate {
 	struct fare_link *link;
 	struct fare_relay *relay;
 	struct fare_secrets *secrets;
+	struct fare_catalogs *catalogs;
 	struct fare_budget budget; /* of request bodies */
 	struct fare_counts counts;
 };

@@ -1,9 +1,14 @@
-/* What is asked of us, not of an upstream. */
+/* What is asked of us, not of an upstream: is the gateway well, which models are there. */
 #include "base/first.h"
 
+#include <stdlib.h>
+
+#include "base/log.h"
 #include "flow/call.h"
 
-/* The bank's word on this key, or (no key) whether there is a bank that answers. */
+enum { MODELS_TEXT_MAX = 4 * 1024 * 1024 };
+
+/* The bank's word on this key; without a key, whether there is a bank that answers. */
 static enum fare_asked bank_check(struct fare_call *c, struct fare_admit_answer *answer)
 {
 	struct fare_admit ask = {.call_id = c->id, .key = c->key, .bound = FARE_NO_BOUND, .choices = 1};
@@ -11,12 +16,57 @@ static enum fare_asked bank_check(struct fare_call *c, struct fare_admit_answer 
 	return fare_link_check(c->gate->link, &ask, answer, (uint64_t)c->gate->conf->admit_timeout_ms);
 }
 
+static struct fare_openai_model model_of(const struct fare_catalog_item *item)
+{
+	return (struct fare_openai_model){.name = fare_span_of(item->name), .owner = fare_span_of(item->owner), .created_ms = item->created_ms};
+}
+
+static void answer_models(struct fare_call *c, const struct fare_catalog *k)
+{
+	size_t n = k ? fare_catalog_count(k) : 0, count = 0;
+	struct fare_openai_model *models = fare_alloc((n + 1) * sizeof *models);
+	struct fare_catalog_item item;
+	struct fare_buf text;
+	for (size_t i = 0; i < n; i++)
+		if (fare_catalog_item(k, i, &item))
+			models[count++] = model_of(&item);
+	fare_buf_init(&text, MODELS_TEXT_MAX);
+	fare_openai_models_write(models, count, &text);
+	fare_call_answer(c, 200, fare_buf_span(&text));
+	fare_buf_release(&text);
+	free(models);
+}
+
+static void answer_model(struct fare_call *c, const struct fare_catalog *k)
+{
+	struct fare_catalog_item item;
+	struct fare_buf text;
+	if (!k || !fare_catalog_find(k, fare_span_of(c->model), &item)) {
+		fare_refusal_set(&c->refusal, FARE_CODE_MODEL_UNKNOWN, "model", "%s", "");
+		return;
+	}
+	struct fare_openai_model model = model_of(&item);
+	fare_buf_init(&text, MODELS_TEXT_MAX);
+	fare_openai_model_write(&model, &text);
+	fare_call_answer(c, 200, fare_buf_span(&text));
+	fare_buf_release(&text);
+}
+
 void fare_step_own(struct fare_call *c)
 {
 	struct fare_admit_answer answer = {0};
 	enum fare_asked asked = bank_check(c, &answer);
-	if (c->route == FARE_ROUTE_HEALTHZ && asked == FARE_ASKED_ANSWERED)
+	if (c->route == FARE_ROUTE_HEALTHZ && asked == FARE_ASKED_ANSWERED) {
 		fare_call_answer(c, 200, fare_span_of("{\"status\":\"ok\"}\n"));
-	else if (fare_admit_refused(c, asked, &answer))
-		fare_refusal_set(&c->refusal, FARE_CODE_ROUTE_UNKNOWN, NULL, "%s", "");
+		return;
+	}
+	if (!fare_admit_refused(c, asked, &answer))
+		return;
+	const struct fare_catalog *k = fare_catalog_get(c->gate->catalogs);
+	if (c->route == FARE_ROUTE_MODELS)
+		answer_models(c, k);
+	else
+		answer_model(c, k);
+	if (k)
+		fare_catalog_put(c->gate->catalogs, k);
 }
