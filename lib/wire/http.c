@@ -104,7 +104,7 @@ bool fare_http_route(struct fare_span method, struct fare_span uri, const char *
 		return false;
 	}
 	if (!method_fits(method, allow)) {
-		fare_refusal_set(r, FARE_CODE_METHOD_NOT_ALLOWED, NULL, "This endpoint takes %s only.", allow);
+		fare_refusal_set(r, FARE_CODE_METHOD_NOT_ALLOWED, NULL, "It takes %s.", allow);
 		r->allow = allow;
 		return false;
 	}
@@ -144,11 +144,11 @@ bool fare_http_body_type(struct fare_span content_type, struct fare_span content
 {
 	struct fare_span encoding = fare_span_trim(content_encoding);
 	if (encoding.n > 0 && !fare_span_is_nocase(encoding, "identity")) {
-		fare_refusal_set(r, FARE_CODE_ENCODING_UNSUPPORTED, NULL, "The body is compressed (Content-Encoding), which is not read here.");
+		fare_refusal_set(r, FARE_CODE_ENCODING_UNSUPPORTED, NULL, "It is compressed (Content-Encoding).");
 		return false;
 	}
 	if (!is_json(content_type)) {
-		fare_refusal_set(r, FARE_CODE_ENCODING_UNSUPPORTED, NULL, "The body's Content-Type is not JSON.");
+		fare_refusal_set(r, FARE_CODE_ENCODING_UNSUPPORTED, NULL, "Its Content-Type is not JSON.");
 		return false;
 	}
 	return true;

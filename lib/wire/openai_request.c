@@ -162,11 +162,11 @@ bool fare_openai_request_read(struct fare_openai_request *q, enum fare_endpoint 
 	struct needs needs = {.prompts = 1};
 	*q = (struct fare_openai_request){.endpoint = endpoint, .choices = 1, .bound = endpoint == FARE_EMBEDDINGS ? 0 : FARE_NO_BOUND};
 	if (!fare_json_parse(&q->json, body)) {
-		fare_refusal_set(r, FARE_CODE_BAD_JSON, NULL, "The body is not valid JSON: %s at byte %zu.", q->json.error, q->json.error_at);
+		fare_refusal_set(r, FARE_CODE_BAD_JSON, NULL, "At byte %zu: %s.", q->json.error_at, q->json.error);
 		return false;
 	}
 	if (fare_json_root(&q->json)->kind != FARE_JSON_OBJECT)
-		return bad(r, "", "The body must be a JSON object.");
+		return bad(r, "", "Its body must be a JSON object.");
 	return members_read(q, &needs, r) && needs_check(q, &needs, r);
 }
 

@@ -12,7 +12,7 @@ struct code {
 	const char *word, *cause;
 	int status;
 	unsigned retry_after_s; /* 0: no such header */
-	const char *what, *fix; /* the code's own sentence where the refusal has no detail, and what helps */
+	const char *what, *fix; /* the refusal's detail stands between the two */
 };
 
 #define FIX_KEY "Send a farebox key as \"Authorization: Bearer fb_...\"."
@@ -123,7 +123,9 @@ void fare_refusal_message(const struct fare_refusal *r, struct fare_buf *out)
 		balance_message(r, out);
 		return;
 	}
-	fare_buf_add_str(out, r->detail[0] ? r->detail : code->what);
+	fare_buf_add_str(out, code->what);
+	if (r->detail[0])
+		fare_buf_addf(out, " %s", r->detail);
 	if (code->fix)
 		fare_buf_addf(out, " %s", code->fix);
 	else if (has_url(r))

@@ -27,7 +27,7 @@ enum { FARE_DETAIL_N = 256, FARE_PARAM_N = 64 };
 /* Filled by whoever refuses; what a code does not use stays zero. */
 struct fare_refusal {
 	enum fare_code code;
-	char detail[FARE_DETAIL_N]; /* the particular reason, one plain sentence; "": the code's own text only. Never holds secrets */
+	char detail[FARE_DETAIL_N]; /* the particular reason, one plain sentence: follows the code's own ("The request is not valid."). "": none. Never holds secrets */
 	char param[FARE_PARAM_N];   /* the request's field at fault, "": null */
 	struct fare_amount available, needed; /* balance_too_low */
 	struct fare_price price;              /* balance_too_low */

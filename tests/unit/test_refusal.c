@@ -70,6 +70,22 @@ static void test_payment_required(void **state)
 	fare_buf_release(&b);
 }
 
+static void test_message(void **state)
+{
+	struct fare_refusal r = {.topup_url = NULL};
+	struct fare_buf b;
+	(void)state;
+	fare_buf_init(&b, 65536);
+	fare_refusal_set(&r, FARE_CODE_BAD_REQUEST, "n", "n must be %s.", "\"small\"");
+	fare_refusal_message(&r, &b);
+	assert_string_equal(fare_buf_cstr(&b), "The request is not valid. n must be \"small\". Correct it and send it again; nothing was charged.");
+	fare_buf_reset(&b);
+	fare_refusal_error(&r, id, &b);
+	assert_string_equal(fare_buf_cstr(&b), "{\"message\": \"The request is not valid. n must be \\\"small\\\". Correct it and send it again; nothing was charged.\", \"type\": \"invalid_request_error\", "
+		"\"code\": \"bad_request\", \"param\": \"n\", \"call_id\": \"01020300-0000-0000-0000-000000000000\"}");
+	fare_buf_release(&b);
+}
+
 static void headers_are(const struct fare_refusal *r, const char *want)
 {
 	struct fare_buf b;
@@ -98,6 +114,6 @@ static void test_headers(void **state)
 
 int main(void)
 {
-	const struct CMUnitTest tests[] = {cmocka_unit_test(test_table), cmocka_unit_test(test_bodies), cmocka_unit_test(test_payment_required), cmocka_unit_test(test_headers)};
+	const struct CMUnitTest tests[] = {cmocka_unit_test(test_table), cmocka_unit_test(test_bodies), cmocka_unit_test(test_payment_required), cmocka_unit_test(test_message), cmocka_unit_test(test_headers)};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
