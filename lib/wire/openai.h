@@ -36,7 +36,7 @@ enum fare_tap_end {
 	FARE_TAP_OPEN = 0,
 	FARE_TAP_COMPLETE,     /* its end was seen: [DONE], or end of body after a finish_reason; a whole JSON body */
 	FARE_TAP_TRUNCATED,    /* end of body without it */
-	FARE_TAP_ERROR,        /* an error event in the stream (passed on; others may follow it), or a JSON body that holds an error and no answer (passed on) */
+	FARE_TAP_ERROR,        /* an error event in the stream (passed on; others may follow it), or a whole JSON body that holds an error and no answer */
 	FARE_TAP_GARBAGE       /* not what the dialect allows: no JSON, no choices or embeddings in it, an event beyond 1 MiB */
 };
 
@@ -50,7 +50,7 @@ void fare_tap_free(struct fare_tap **t);
 /* Takes the upstream's bytes, cut anywhere, and appends what goes to the caller: whole events only, so that an event of ours may follow at any time. JSON answers of up to FARE_ANSWER_EDIT_MAX bytes are kept back until fare_tap_finish, larger ones pass. False: stop (see end). */
 enum { FARE_ANSWER_EDIT_MAX = 1024 * 1024, FARE_EVENT_MAX = 1024 * 1024 };
 bool fare_tap_push(struct fare_tap *t, struct fare_span bytes, struct fare_buf *out) FARE_MUST;
-/* End of the upstream's body. Appends what was kept back; of an answer that was still held and is truncated or garbage, nothing. */
+/* End of the upstream's body. Appends what was kept back; of a held answer that is not complete, nothing. */
 enum fare_tap_end fare_tap_finish(struct fare_tap *t, struct fare_buf *out);
 enum fare_tap_end fare_tap_end(const struct fare_tap *t);
 /* Is this JSON answer still kept back, so that headers (Farebox-Cost) can still be said? Always false for streams once a byte passed. */

@@ -132,7 +132,7 @@ static void answer_finish(struct fare_tap *t, struct fare_buf *out)
 		t->end = FARE_TAP_COMPLETE;
 	else
 		t->end = s->error ? FARE_TAP_ERROR : FARE_TAP_GARBAGE;
-	if (t->end == FARE_TAP_COMPLETE || t->end == FARE_TAP_ERROR || t->passing)
+	if (t->end == FARE_TAP_COMPLETE || t->passing)
 		answer_pass(t, out);
 }
 

@@ -152,6 +152,8 @@ def read(folder, name):
     else:
         asked = unasked = r.value(body)[0]
         end = 1 if r.answered else 3
+        if end == 3:
+            asked = unasked = ""  # the caller gets a refusal of ours instead
     sha = [hashlib.sha256(t.encode()).hexdigest() for t in (asked, unasked)]
     model = r.models.pop() if len(r.models) == 1 else "-"
     usage = r.usage or (0, 0, 0, 0, 0, False)
