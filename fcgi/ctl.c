@@ -256,8 +256,15 @@ int main(int argc, char **argv)
 	}
 	if (cmd && !cmd->op)
 		return ctl_misuse(NULL, "%s %s: only through bin/farebox", cmd->group, cmd->verb);
-	if (!fare_conf_load(&conf, o.home, error))
-		return ctl_fail("%s", error);
+	if (!fare_conf_load(&conf, o.home, error)) {
+		bool folder = is_conf && argc > 1 && (strcmp(argv[1], "home") == 0 || strcmp(argv[1], "run") == 0);
+		if (!conf.run[0] || (is_conf && !folder))
+			return ctl_fail("%s", error);
+		/* Where the bank is does not hang on the file: what runs can be asked, and stopped, while the settings are being mended. */
+		if (!folder)
+			ctl_fail("%s", error);
+		fare_conf_defaults(&conf);
+	}
 	fare_conf_log(&conf);
 	if (is_conf)
 		return conf_print(&conf, argc > 1 ? argv[1] : NULL);

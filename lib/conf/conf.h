@@ -49,7 +49,8 @@ struct fare_conf {
 
 /*
  * home: as given on a command line, or NULL: FAREBOX_HOME, else LOCALSTATEDIR/lib/farebox. The home need not exist yet. Settings: HOME/farebox.json, else
- * SYSCONFDIR/farebox/farebox.json, else all defaults. False: one line in error, which names the file and the setting; *c is not to be used then.
+ * SYSCONFDIR/farebox/farebox.json, else all defaults. False: one line in error, which names the file and the setting; of *c only
+ * home and run may be used then, if they are not empty.
  */
 bool fare_conf_load(struct fare_conf *c, const char *home, char error[FARE_CONF_ERROR_N]) FARE_MUST;
 /* The same from given text, for tests and checks; name is used in errors. Folders are left as they are in *c. */

@@ -118,7 +118,10 @@ is "reload: the running stream was not cut" "0 1" "$rc $(grep -c '\[DONE\]' "$tm
 
 before=$(workers | sort)
 settings '{"workers": 0}'
-farebox reload >/dev/null
+rc=0
+farebox reload 2>"$tmp/refused" || rc=$?
+is "bad settings: reload refuses" "1 yes" "$rc $(grep -q 'workers must be' "$tmp/refused" && echo yes)"
+kill -HUP "$(keeper)"
 check "bad settings: said in the log" wait_until 10 grep -q "reload refused.*workers must be" "$tmp/home/farebox.log"
 is "bad settings: the same workers" "$before" "$(workers | sort)"
 is "bad settings: a call" 200 "$(code)"
