@@ -10,6 +10,7 @@
 #   stop PID                SIGTERM to a process that start began, and wait for it
 #   wait_for_file FILE [S]  until it is there and has something in it
 #   wait_until S COMMAND... until the command succeeds
+#   tests_at_end            a command to run first at the end, however it comes
 #   finish                  the sum; exits 1 if a check failed, or if there was none
 
 tests_ok=0
@@ -20,6 +21,7 @@ tmp=$(mktemp -d "${TMPDIR:-/tmp}/farebox-test.XXXXXX")
 tests_clean() {
 	tests_status=$?
 	trap - EXIT
+	${tests_at_end:-:}
 	for tests_pid in $tests_pids; do
 		kill "$tests_pid" 2>/dev/null || :
 	done

@@ -1,5 +1,5 @@
 # shellcheck shell=sh
-# shellcheck disable=SC2154
+# shellcheck disable=SC2034,SC2154
 # Shared by the commands under tests/show: an instance of its own through bin/quickstart, and the books checked from outside. Sourced after tests/lib.sh.
 #
 #   show_up [QUICKSTART-ARGUMENT...]  an instance in $tmp/home on a free port, its env read; $show_settings (a JSON object) becomes its farebox.json first
@@ -23,7 +23,7 @@ show_up() {
 	chmod 755 "$tmp"
 	[ -z "${show_settings:-}" ] || [ -e "$tmp/home/farebox.json" ] || printf '%s\n' "$show_settings" >"$tmp/home/farebox.json"
 	[ -n "${show_listen:-}" ] || show_listen=$(show_port)
-	trap 'show_down; tests_clean' EXIT
+	tests_at_end=show_down
 	"$show_top/bin/quickstart" --detach --home "$tmp/home" --port "$show_listen" "$@" >"$tmp/quickstart" 2>&1 || {
 		not_ok "quickstart" "$(tail -n 20 "$tmp/quickstart")"
 		show_end "no instance"
