@@ -6,6 +6,7 @@
 #include <stdatomic.h>
 
 #include "books_kit.h"
+#include "child.h"
 #include "bank/books_inner.h"
 #include "base/log.h"
 
@@ -415,30 +416,44 @@ static void change_page(void)
 	close(fd);
 }
 
+/* In a child: Berkeley DB does not give back the memory of an environment that panicked. */
+static int verify_damaged(void)
+{
+	struct fare_verify v;
+	b = kit_open(home, false);
+	if (fare_books_verify(b, &v) == 0)
+		return 1;
+	if (v.ok || !strstr(v.first_fault, "cannot be read"))
+		return 2;
+	if (!fare_store_has_failed(b->store))
+		return 3;
+	return fare_books_begin(b) == 0 ? 4 : 0;
+}
+
+static int open_damaged(void)
+{
+	char error[FARE_ERROR_N];
+	if (fare_books_open(home, false, error))
+		return 1;
+	return strstr(error, "damaged, the log says where") ? 0 : 2;
+}
+
 /* A page changed on the disk: its checksum tells. The store fails for good, and nobody is told that the books are right. */
 static void test_page_changed(void **state)
 {
 	(void)state;
-	struct fare_verify v;
-	char error[FARE_ERROR_N];
+	char text[CHILD_TEXT_N];
 	fare_books_close(&b);
 	b = kit_open(home, false); /* recovery ends with a checkpoint: the next one has no need of the page */
 	fare_books_close(&b);
 	change_page();
-	b = kit_open(home, false);
-	assert_int_not_equal(fare_books_verify(b, &v), 0);
-	assert_false(v.ok);
-	assert_true(fare_store_has_failed(b->store));
-	assert_int_not_equal(fare_books_begin(b), 0);
-	fare_books_close(&b);
+	assert_int_equal(child_run(verify_damaged, text), 0);
 	teardown(NULL);
 	/* Where recovery needs it, the store does not open. */
 	setup(NULL);
 	fare_books_close(&b);
 	change_page();
-	b = fare_books_open(home, false, error);
-	assert_null(b);
-	assert_non_null(strstr(error, "damaged, the log says where"));
+	assert_int_equal(child_run(open_damaged, text), 0);
 }
 
 static atomic_bool writing;
