@@ -3,8 +3,9 @@
 
 #include "store/inner.h"
 
-static void account_pack(struct fare_pack *k, const struct fare_account *r)
+static void account_pack(struct fare_pack *k, const void *from)
 {
+	const struct fare_account *r = from;
 	fare_pack_str(k, fare_span_of(r->name));
 	fare_pack_amount(k, r->balance);
 	fare_pack_amount(k, r->credits);
@@ -16,64 +17,43 @@ static void account_pack(struct fare_pack *k, const struct fare_account *r)
 	fare_pack_u8(k, r->closed);
 }
 
-static int account_read(const uint8_t *key, size_t key_n, const uint8_t *p, size_t n, struct fare_account *out)
+static void account_unpack(struct fare_unpack *k, uint64_t id, void *to)
 {
-	struct fare_unpack k;
-	int r = key_n == 8 ? fare_record_open(FARE_TABLE_ACCOUNTS, key, key_n, p, n, &k) : fare_store_bad(FARE_TABLE_ACCOUNTS, key, key_n, "has a key of a wrong length");
-	if (r != FARE_STORE_OK)
-		return r;
-	memset(out, 0, sizeof *out);
-	out->id = fare_get_u64(key);
-	fare_unpack_str(&k, out->name, sizeof out->name);
-	out->balance = fare_unpack_amount(&k);
-	out->credits = fare_unpack_amount(&k);
-	out->debits = fare_unpack_amount(&k);
-	out->credit_limit = fare_unpack_amount(&k);
-	out->entries = fare_unpack_u64(&k);
-	fare_unpack_bytes(&k, out->head.b, sizeof out->head.b);
-	out->created_ms = fare_unpack_u64(&k);
-	out->closed = fare_unpack_bool(&k);
-	return fare_record_end(FARE_TABLE_ACCOUNTS, key, key_n, &k);
+	struct fare_account *out = to;
+	out->id = id;
+	fare_unpack_str(k, out->name, sizeof out->name);
+	out->balance = fare_unpack_amount(k);
+	out->credits = fare_unpack_amount(k);
+	out->debits = fare_unpack_amount(k);
+	out->credit_limit = fare_unpack_amount(k);
+	out->entries = fare_unpack_u64(k);
+	fare_unpack_bytes(k, out->head.b, sizeof out->head.b);
+	out->created_ms = fare_unpack_u64(k);
+	out->closed = fare_unpack_bool(k);
 }
 
-int fare_account_get(struct fare_view *v, uint64_t id, struct fare_account *out)
-{
-	struct fare_record rec;
-	uint8_t key[8];
-	fare_put_u64(key, id);
-	int r = fare_store_get(v, FARE_TABLE_ACCOUNTS, key, sizeof key, &rec);
-	return r == FARE_STORE_OK ? account_read(key, sizeof key, rec.bytes, rec.n, out) : r;
-}
+static const struct fare_numbered kind = {.table = FARE_TABLE_ACCOUNTS, .size = sizeof(struct fare_account), .pack = account_pack, .unpack = account_unpack};
 
-int fare_account_put(struct fare_view *v, const struct fare_account *r)
-{
-	struct fare_record rec;
-	struct fare_pack k = fare_record_begin(&rec);
-	uint8_t key[8];
-	account_pack(&k, r);
-	fare_put_u64(key, r->id);
-	return fare_record_put(v, FARE_TABLE_ACCOUNTS, key, sizeof key, &rec, &k, false);
-}
+int fare_account_get(struct fare_view *v, uint64_t id, struct fare_account *out) { return fare_numbered_get(v, &kind, id, out); }
+
+int fare_account_put(struct fare_view *v, const struct fare_account *r) { return fare_numbered_put(v, &kind, r->id, r, false); }
 
 struct walk {
 	int (*fn)(void *, const struct fare_account *);
 	void *arg;
 };
 
-static int walk_one(void *arg, const uint8_t *key, size_t key_n, const uint8_t *p, size_t n)
+static int walk_one(void *arg, const void *one)
 {
 	struct walk *w = arg;
-	struct fare_account one;
-	int r = account_read(key, key_n, p, n, &one);
-	return r == FARE_STORE_OK ? w->fn(w->arg, &one) : r;
+	return w->fn(w->arg, one);
 }
 
 int fare_account_walk(struct fare_view *v, uint64_t from, int (*fn)(void *, const struct fare_account *), void *arg)
 {
 	struct walk w = {.fn = fn, .arg = arg};
-	uint8_t key[8];
-	fare_put_u64(key, from);
-	return fare_store_scan(v, FARE_TABLE_ACCOUNTS, key, sizeof key, walk_one, &w);
+	struct fare_account one;
+	return fare_numbered_walk(v, &kind, from, &one, walk_one, &w);
 }
 
 int fare_name_get(struct fare_view *v, const char *name, uint64_t *account) { return fare_index_get(v, FARE_TABLE_NAMES, name, strlen(name), account); }

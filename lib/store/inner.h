@@ -35,6 +35,18 @@ int fare_record_put(struct fare_view *v, enum fare_table t, const void *key, siz
 int fare_record_open(enum fare_table t, const uint8_t *key, size_t key_n, const uint8_t *p, size_t n, struct fare_unpack *out);
 int fare_record_end(enum fare_table t, const uint8_t *key, size_t key_n, const struct fare_unpack *k);
 
+/* A kind of record that is keyed by a number. */
+struct fare_numbered {
+	enum fare_table table;
+	size_t size; /* of its struct */
+	void (*pack)(struct fare_pack *k, const void *from);
+	void (*unpack)(struct fare_unpack *k, uint64_t number, void *to); /* to is zeroed */
+};
+int fare_numbered_get(struct fare_view *v, const struct fare_numbered *kind, uint64_t number, void *to);
+int fare_numbered_put(struct fare_view *v, const struct fare_numbered *kind, uint64_t number, const void *from, bool fresh);
+/* `one` is room for a record while it is handed to fn. */
+int fare_numbered_walk(struct fare_view *v, const struct fare_numbered *kind, uint64_t from, void *one, int (*fn)(void *, const void *), void *arg);
+
 /* Index records: a key leads to a number. put: fresh. */
 int fare_index_get(struct fare_view *v, enum fare_table t, const void *key, size_t key_n, uint64_t *to);
 int fare_index_put(struct fare_view *v, enum fare_table t, const void *key, size_t key_n, uint64_t to);
