@@ -83,6 +83,7 @@ static const struct {
 	{"clear_thinking", CH, FARE_FIELD_FREE},
 	{"tool_stream", CH, FARE_FIELD_FREE},
 	{"safe_prompt", CH, FARE_FIELD_FREE},
+	{"usage", CH | CO, FARE_FIELD_FREE},
 	{"cache_prompt", CH | CO, FARE_FIELD_FREE},
 	{"timings_per_token", CH | CO, FARE_FIELD_FREE},
 	{"keep_alive", CH | CO, FARE_FIELD_FREE},

@@ -115,6 +115,8 @@ bool fare_openai_tools_read(struct fare_openai_request *q, const struct fare_jso
 		const struct fare_json_node *type = fare_json_member(&q->json, tool, "type");
 		char param[FARE_PARAM_N];
 		snprintf(param, sizeof param, "tools[%u].type", number);
+		if (!type && is_kind(fare_json_member(&q->json, tool, "function"), FARE_JSON_OBJECT))
+			continue; /* as Mistral's clients write it */
 		if (!is_kind(type, FARE_JSON_STRING))
 			return fare_openai_fault(r, FARE_CODE_BAD_REQUEST, param, "must be \"function\" or \"custom\".");
 		if (!fare_json_string_is(&q->json, type, "function") && !fare_json_string_is(&q->json, type, "custom"))

@@ -104,7 +104,7 @@ static bool chunk_pass(struct fare_tap *t, struct fare_span payload, struct fare
 		return false;
 	}
 	fare_tap_take(t);
-	t->error |= t->scan.error || t->error_event;
+	t->error |= t->scan.error;
 	t->drop_lf = !t->usage_asked && is_usage_chunk(t);
 	if (!t->drop_lf)
 		event_write(t, out);

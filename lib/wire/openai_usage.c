@@ -88,13 +88,11 @@ static void input_set(const struct counts *c, struct fare_usage *u)
 		u->input += c->cached.n;
 }
 
+/* What only the total has is output: reasoning, thinking. */
 static void output_set(const struct counts *c, struct fare_usage *u)
 {
-	u->output = c->completion.n;
-	if (c->reasoning.n > 0 && c->total.n == u->input + c->completion.n + c->reasoning.n)
-		u->output += c->reasoning.n;
-	else if (c->total.n > u->input + u->output)
-		u->output = c->total.n - u->input;
+	bool more = c->total.n > u->input && c->total.n - u->input > c->completion.n;
+	u->output = more ? c->total.n - u->input : c->completion.n;
 }
 
 void fare_openai_usage_read(struct fare_json *j, struct fare_span text, bool output, struct fare_openai_usage *out)

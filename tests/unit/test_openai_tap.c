@@ -65,6 +65,7 @@ static void test_streams(void **state)
 		{"event: error\ndata: {\"error\":{\"message\":\"no\"}}\n\n", "event: error\ndata: {\"error\":{\"message\":\"no\"}}\n\n", false, FARE_TAP_ERROR, false, 0}, {CHUNK("a") "data: {\"error\":\"no\"}\n\ndata: [DONE]\n\n", PASSED("a") "data: {\"error\":\"no\"}\n\ndata: [DONE]\n\n", false, FARE_TAP_ERROR, false, 1},
 		{"data: {\"error\":null,\"choices\":[]}\n\n" FINISH, "data: {\"error\":null,\"choices\":[]}\n\n" FINISH, false, FARE_TAP_COMPLETE, false, 0}, {"data: {\"error\":{},\"choices\":[],\"usage\":{}}\n\n", "data: {\"error\":{},\"choices\":[],\"usage\":{}}\n\n", false, FARE_TAP_ERROR, false, 0},
 		{"data: {\"choices\":[{\"index\":0,\"finish_reason\":\"stop\"},{\"index\":1}]}\n\n", "data: {\"choices\":[{\"index\":0,\"finish_reason\":\"stop\"},{\"index\":1}]}\n\n", false, FARE_TAP_TRUNCATED, false, 0},
+		{"data: {\"choices\":[],\"x_groq\":{\"error\":\"over\"}}\n\n", "data: {\"choices\":[],\"x_groq\":{\"error\":\"over\"}}\n\n", false, FARE_TAP_ERROR, false, 0}, {"event: error\n\n", "event: error\n\n", false, FARE_TAP_ERROR, false, 0},
 		{CHUNK("a") "<html>\n\n", PASSED("a"), false, FARE_TAP_GARBAGE, false, 1}, {"data: nonsense\n\n", "", false, FARE_TAP_GARBAGE, false, 0}, {"data: [1]\n\n", "", false, FARE_TAP_GARBAGE, false, 0}, {"data: {\"a\":1}}\n\n", "", false, FARE_TAP_GARBAGE, false, 0},
 		{"data: {\"a\":tru}\n\n", "", false, FARE_TAP_GARBAGE, false, 0}, {"data: {\"a\":1,}\n\n", "", false, FARE_TAP_GARBAGE, false, 0}, {"data: {a:1}\n\n", "", false, FARE_TAP_GARBAGE, false, 0}, {"data: {\"a\":[1}}\n\n", "", false, FARE_TAP_GARBAGE, false, 0},
 	};
@@ -126,6 +127,25 @@ static void test_usages(void **state)
 			if (r.has_usage != rows[i].has || r.clamped != rows[i].clamped || memcmp(&r.usage, &rows[i].u, sizeof r.usage) != 0)
 				fail_msg("%s: %d %d, in %llu out %llu cached %llu", rows[i].usage, r.has_usage, r.clamped, (unsigned long long)r.usage.input, (unsigned long long)r.usage.output, (unsigned long long)r.usage.cached);
 			assert_int_equal(r.end, FARE_TAP_COMPLETE);
+			fare_buf_release(&r.out);
+		}
+}
+
+/* A usage inside a choice (Moonshot) or an extension (Groq) counts where the chunk has none of its own; the last complete one counts. */
+static void test_usage_places(void **state)
+{
+#define U(n) "\"usage\":{\"prompt_tokens\":" n ",\"completion_tokens\":" n "}"
+	static const struct { const char *body; uint64_t input; } rows[] = {
+		{"data: {\"choices\":[{\"index\":0," U("5") "}]}\n\n", 5}, {"data: {\"choices\":[],\"x_groq\":{" U("6") "}}\n\n", 6}, {"data: {\"choices\":[]," U("7") ",\"x_groq\":{" U("6") "}}\n\n", 7},
+		{"data: {\"x_groq\":{" U("6") "},\"choices\":[]," U("7") "}\n\n", 7}, {"data: {\"choices\":[]," U("7") "}\n\ndata: {\"choices\":[]," U("8") "}\n\ndata: {\"choices\":[],\"usage\":null}\n\n", 8},
+		{"data: {\"choices\":[]," U("7") "}\n\ndata: {\"choices\":[],\"usage\":{\"prompt_tokens\":9}}\n\n", 7}, {"data: {\"choices\":[{\"delta\":{" U("5") "}}],\"a\":{" U("5") "}}\n\n", 0}, {"data: {\"usage\":{\"usage\":{\"prompt_tokens\":3},\"prompt_tokens\":4,\"completion_tokens\":4}}\n\n", 4},
+	};
+	(void)state;
+	for (size_t i = 0; i < FARE_ARRAY_N(rows); i++)
+		for (size_t step = 0; step < 3; step++) {
+			struct result r = run(FARE_CHAT, true, true, fare_span_of(rows[i].body), step);
+			assert_int_equal(r.has_usage, rows[i].input > 0);
+			assert_int_equal(r.usage.input, rows[i].input);
 			fare_buf_release(&r.out);
 		}
 }
@@ -266,6 +286,6 @@ static void test_say(void **state)
 
 int main(void)
 {
-	const struct CMUnitTest tests[] = {cmocka_unit_test(test_streams), cmocka_unit_test(test_line_ends), cmocka_unit_test(test_usages), cmocka_unit_test(test_answers), cmocka_unit_test(test_large), cmocka_unit_test(test_bounds), cmocka_unit_test(test_held), cmocka_unit_test(test_say)};
+	const struct CMUnitTest tests[] = {cmocka_unit_test(test_streams), cmocka_unit_test(test_line_ends), cmocka_unit_test(test_usages), cmocka_unit_test(test_usage_places), cmocka_unit_test(test_answers), cmocka_unit_test(test_large), cmocka_unit_test(test_bounds), cmocka_unit_test(test_held), cmocka_unit_test(test_say)};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
