@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -136,6 +137,7 @@ static void worker_main(unsigned no, unsigned seed)
 {
 	char error[FARE_ERROR_N];
 	struct doorman doormen[DOORMEN];
+	prctl(PR_SET_PDEATHSIG, SIGKILL); /* a failed test leaves nobody behind */
 	fare_log_role("worker");
 	fare_log_level(FARE_ALARM); /* fault points tell each pass */
 	struct fare_link *link = fare_link_new(bank.home, bank.conf.run, no, SLOTS, error);

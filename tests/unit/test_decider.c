@@ -1,0 +1,595 @@
+/* The decider alone: rules of admission, and the histories of the money protocol in which one rule left out would lose or double money. */
+#include "base/first.h"
+
+#include <stdlib.h>
+
+#include "unit.h"
+
+#include "bank/decider.h"
+#include "base/log.h"
+
+enum { HOLDS = 8, SLOTS = 4, TOLD_MAX = 64, METERS = 64 };
+
+struct told { struct fare_worker *w; enum fare_msg_type type; uint16_t slot; struct fare_id id; struct fare_admit_answer answer; };
+struct meter { struct fare_id id; struct fare_meter_reading reading; };
+
+/* What stands around the decider: a writer that has not got round to its work yet, meters, a ledger, and what was told. */
+struct world {
+	struct fare_decider d;
+	struct fare_job *first, **last;
+	struct told told[TOLD_MAX];
+	unsigned told_n;
+	struct meter meters[METERS];
+	unsigned meter_n;
+	struct fare_entry ledger[METERS];
+	unsigned ledger_n;
+	int conn; /* its address stands for a connection */
+};
+
+static void tell(void *ctx, struct fare_worker *w, enum fare_msg_type type, uint16_t slot, struct fare_id id, const struct fare_admit_answer *answer)
+{
+	struct world *x = ctx;
+	if (!w->conn)
+		return;
+	assert_true(x->told_n < TOLD_MAX);
+	x->told[x->told_n++] = (struct told){w, type, slot, id, answer ? *answer : (struct fare_admit_answer){0}};
+}
+
+static void post(void *ctx, struct fare_job *job)
+{
+	struct world *x = ctx;
+	job->next = NULL;
+	*x->last = job;
+	x->last = &job->next;
+}
+
+static bool read_meter(void *ctx, struct fare_worker *w, unsigned slot, struct fare_id expected, struct fare_meter_reading *out)
+{
+	struct world *x = ctx;
+	(void)w;
+	(void)slot;
+	for (unsigned i = 0; i < x->meter_n; i++)
+		if (fare_id_eq(x->meters[i].id, expected)) {
+			*out = x->meters[i].reading;
+			return true;
+		}
+	return false;
+}
+
+static struct fare_entry *entry_of(struct world *x, struct fare_id id)
+{
+	for (unsigned i = 0; i < x->ledger_n; i++)
+		if (fare_id_eq(x->ledger[i].call_id, id))
+			return &x->ledger[i];
+	return NULL;
+}
+
+static int has_entry(void *ctx, struct fare_id id) { return entry_of(ctx, id) != NULL; }
+
+/* The writer does all that is queued, and it is durable. */
+static void write_all(struct world *x)
+{
+	while (x->first) {
+		struct fare_job *job = x->first;
+		x->first = job->next;
+		if (!x->first)
+			x->last = &x->first;
+		const struct fare_entry *e = &job->op.u.post;
+		bool call = job->what == FARE_JOB_LOOK || job->hold;
+		job->op.applied = call && entry_of(x, e->call_id) ? FARE_ALREADY : FARE_APPLIED;
+		if (job->hold && job->op.applied == FARE_APPLIED)
+			x->ledger[x->ledger_n++] = *e;
+		fare_decider_durable(&x->d, job);
+	}
+}
+
+/* The bank is killed: what is queued and in memory is lost, holds stay. */
+static void load(struct world *x);
+static void bank_restarts(struct world *x)
+{
+	struct fare_holds holds = x->d.holds;
+	int64_t spent = 0;
+	while (x->first) {
+		struct fare_job *job = x->first;
+		x->first = job->next;
+		free(job);
+	}
+	x->last = &x->first;
+	x->d.holds = (struct fare_holds){.fd = -1};
+	fare_decider_release(&x->d);
+	load(x);
+	for (unsigned i = 0; i < x->ledger_n; i++)
+		spent += x->ledger[i].amount.nano;
+	fare_decider_account(&x->d, 1)->rec.balance.nano += spent;
+	fare_holds_close(&x->d.holds);
+	x->d.holds = holds;
+	free(x->d.holds.free); /* listed anew, as from a file */
+	x->d.holds.free = fare_alloc(HOLDS * sizeof(uint32_t));
+	uint32_t n = 0;
+	for (uint32_t i = 0; i < HOLDS; i++)
+		if (atomic_load(&holds.records[i].state) == FARE_HOLD_FREE)
+			x->d.holds.free[n++] = i;
+	x->d.holds.used = HOLDS - n;
+	x->told_n = 0;
+	assert_true(fare_decider_recover(&x->d, has_entry, x));
+}
+
+static void key_of(unsigned n, struct fare_hash *out) { fare_sha256(&n, sizeof n, out); }
+
+static void load(struct world *x)
+{
+	static const uint8_t store[16];
+	const struct fare_decider_out out = {x, tell, post, read_meter};
+	bool fresh;
+	char error[FARE_ERROR_N];
+	fare_decider_init(&x->d, &out);
+	assert_true(fare_holds_open(&x->d.holds, NULL, store, store, HOLDS, &fresh, error));
+	fare_decider_time(&x->d, 1000000);
+	struct fare_account a = {.id = 1, .name = "a", .balance = {1000}, .credits = {1000}};
+	fare_decider_put_account(&x->d, &a);
+	a = (struct fare_account){.id = 2, .name = "b", .balance = {100}, .closed = true};
+	fare_decider_put_account(&x->d, &a);
+	struct fare_key keys[] = {{.id = 1, .account = 1, .state = FARE_KEY_LIVE}, {.id = 2, .account = 1, .state = FARE_KEY_REVOKED}, {.id = 3, .account = 1, .state = FARE_KEY_LIVE, .expires_ms = 1000000},
+		{.id = 4, .account = 2, .state = FARE_KEY_LIVE}, {.id = 5, .account = 1, .state = FARE_KEY_LIVE, .models = "x*, other", .ip = "10.0.0.0/8,::1"}};
+	for (size_t i = 0; i < FARE_ARRAY_N(keys); i++) {
+		key_of((unsigned)keys[i].id, &keys[i].hash);
+		fare_decider_put_key(&x->d, &keys[i]);
+	}
+	struct fare_provider p = {.id = 1, .name = "p", .style = FARE_STYLE_OPENAI, .base_url = "http://h/v1"};
+	fare_decider_put_provider(&x->d, &p);
+	/* One nano-dollar for a token of output, nothing for input. */
+	struct fare_model models[] = {{.version = 1, .provider = 1, .name = "m", .upstream = "up", .price = {.output = 1000000, .cache_read = -1, .cache_write = -1}, .priced = true, .max_output = 5000},
+		{.version = 2, .provider = 1, .name = "unpriced"},
+		{.version = 3, .provider = 1, .name = "in", .price = {.input = 1000000, .cache_read = -1, .cache_write = -1}, .priced = true, .context = 50}};
+	for (size_t i = 0; i < FARE_ARRAY_N(models); i++)
+		fare_decider_put_model(&x->d, &models[i]);
+}
+
+static int set_up(void **state)
+{
+	struct world *x = fare_alloc(sizeof *x);
+	x->last = &x->first;
+	load(x);
+	*state = x;
+	return 0;
+}
+
+static int tear_down(void **state)
+{
+	struct world *x = *state;
+	for (struct fare_job *job = x->first, *next; job; job = next) {
+		next = job->next;
+		free(job);
+	}
+	fare_decider_release(&x->d);
+	free(x);
+	return 0;
+}
+
+/* ---- Steps */
+
+static struct fare_worker *hello(struct world *x, uint8_t no, const struct fare_listed *listed, uint32_t n)
+{
+	struct fare_hello h = {.incarnation = {{no}}, .worker_no = no, .slots = SLOTS, .count = n, .listed = (struct fare_listed *)(uintptr_t)listed};
+	struct fare_worker *w = fare_decider_hello(&x->d, &h);
+	if (w)
+		w->conn = &x->conn;
+	return w;
+}
+
+static struct fare_id id_of(unsigned n) { return (struct fare_id){{[14] = (uint8_t)(n >> 8), [15] = (uint8_t)n}}; }
+
+static struct fare_admit ask_of(unsigned n, int64_t bound)
+{
+	struct fare_admit a = {.call_id = id_of(n), .endpoint = FARE_CHAT, .model = "m", .choices = 1, .bound = bound, .ip = "127.0.0.1"};
+	key_of(1, &a.key);
+	return a;
+}
+
+static const struct told *last_told(const struct world *x)
+{
+	assert_true(x->told_n > 0);
+	return &x->told[x->told_n - 1];
+}
+
+static const struct told *admit(struct world *x, struct fare_worker *w, uint16_t slot, unsigned n, int64_t bound)
+{
+	struct fare_admit a = ask_of(n, bound);
+	unsigned before = x->told_n;
+	fare_decider_admit(&x->d, w, slot, &a);
+	return x->told_n > before ? last_told(x) : NULL;
+}
+
+static void meter(struct world *x, unsigned n, enum fare_meter_state state, uint64_t tokens)
+{
+	struct meter *m = NULL;
+	for (unsigned i = 0; i < x->meter_n; i++)
+		if (fare_id_eq(x->meters[i].id, id_of(n)))
+			m = &x->meters[i];
+	if (!m)
+		m = &x->meters[x->meter_n++];
+	m->id = id_of(n);
+	m->reading = (struct fare_meter_reading){.call_id = id_of(n), .state = state, .ending = state == FARE_METER_FINAL ? FARE_COMPLETE : 0, .flags = FARE_METER_REPORTED, .received = tokens,
+		.usage = {.output = tokens}};
+}
+
+static int64_t available(struct world *x) { return fare_decider_available(fare_decider_account(&x->d, 1)).nano; }
+
+/* ---- Admission */
+
+static void check_refusals(void **state)
+{
+	struct world *x = *state;
+	struct fare_worker *w = hello(x, 1, NULL, 0);
+	struct { unsigned key; const char *model, *ip; int64_t bound; enum fare_refused code; } cases[] = {
+		{9, "m", "127.0.0.1", 10, FARE_KEY_UNKNOWN}, {2, "m", "127.0.0.1", 10, FARE_KEY_REVOKED_}, {3, "m", "127.0.0.1", 10, FARE_KEY_EXPIRED}, {4, "m", "127.0.0.1", 10, FARE_ACCOUNT_CLOSED},
+		{5, "m", "11.0.0.1", 10, FARE_IP_NOT_ALLOWED}, {5, "m", "", 10, FARE_IP_NOT_ALLOWED}, {5, "m", "10.1.2.3", 10, FARE_MODEL_NOT_ALLOWED}, {5, "m", "::1", 10, FARE_MODEL_NOT_ALLOWED},
+		{5, "m", "::ffff:10.0.0.1", 10, FARE_MODEL_NOT_ALLOWED}, {1, "nothing", "", 10, FARE_MODEL_UNKNOWN}, {1, "unpriced", "", 10, FARE_MODEL_NOT_PRICED}, {1, "m", "", 5001, FARE_BOUND_TOO_HIGH},
+		{1, "m", "", 1001, FARE_BALANCE_TOO_LOW}, {1, "m", "", 1000, FARE_REFUSED_NONE}};
+	for (unsigned i = 0; i < FARE_ARRAY_N(cases); i++) {
+		struct fare_admit a = ask_of(100 + i, cases[i].bound);
+		key_of(cases[i].key, &a.key);
+		assert_true(fare_span_copy(fare_span_of(cases[i].model), a.model, sizeof a.model) && fare_span_copy(fare_span_of(cases[i].ip), a.ip, sizeof a.ip));
+		fare_decider_admit(&x->d, w, 0, &a);
+		assert_int_equal(last_told(x)->answer.refused, cases[i].code);
+		assert_int_equal(last_told(x)->type, cases[i].code ? FARE_MSG_REFUSE : FARE_MSG_GRANT);
+	}
+}
+
+static void check_numbers_of_402(void **state)
+{
+	struct world *x = *state;
+	struct fare_worker *w = hello(x, 1, NULL, 0);
+	const struct told *t = admit(x, w, 0, 1, 2000);
+	assert_int_equal(t->answer.refused, FARE_BALANCE_TOO_LOW);
+	assert_int_equal(t->answer.numbers.available.nano, 1000);
+	assert_int_equal(t->answer.numbers.needed.nano, 2000);
+	assert_int_equal(t->answer.numbers.affordable, 1000);
+	assert_int_equal(t->answer.numbers.price.output, 1000000);
+	t = admit(x, w, 0, 2, 5001);
+	assert_int_equal(t->answer.numbers.limit, 5000);
+	assert_int_equal(x->d.holds.used, 0);
+}
+
+static void check_our_bound(void **state)
+{
+	struct world *x = *state;
+	struct fare_worker *w = hello(x, 1, NULL, 0);
+	/* No bound: the default, lowered to what the balance affords. */
+	const struct told *t = admit(x, w, 0, 1, FARE_NO_BOUND);
+	assert_true(t->answer.granted && t->answer.grant.bound_ours);
+	assert_int_equal(t->answer.grant.bound, 1000);
+	assert_int_equal(t->answer.grant.hold.nano, 1000);
+	assert_int_equal(t->answer.grant.max_output, 1000);
+	assert_string_equal(t->answer.grant.upstream_model, "up");
+	assert_string_equal(t->answer.grant.base_url, "http://h/v1");
+	fare_decider_account(&x->d, 1)->rec.balance.nano += 16;
+	t = admit(x, w, 1, 2, FARE_NO_BOUND);
+	assert_true(t->answer.granted);
+	assert_int_equal(t->answer.grant.bound, 16);
+	/* Not below 16. */
+	fare_decider_account(&x->d, 1)->rec.balance.nano += 15;
+	t = admit(x, w, 2, 3, FARE_NO_BOUND);
+	assert_int_equal(t->answer.refused, FARE_BALANCE_TOO_LOW);
+	assert_int_equal(t->answer.numbers.affordable, 15);
+	fare_decider_account(&x->d, 1)->rec.balance.nano += 100000;
+	t = admit(x, w, 2, 4, FARE_NO_BOUND);
+	assert_int_equal(t->answer.grant.bound, 4096);
+}
+
+static void check_hold(void **state)
+{
+	struct world *x = *state;
+	struct fare_worker *w = hello(x, 1, NULL, 0);
+	struct fare_admit a = ask_of(1, 10);
+	a.choices = 3;
+	fare_decider_admit(&x->d, w, 0, &a);
+	assert_int_equal(last_told(x)->answer.grant.hold.nano, 30);
+	assert_int_equal(available(x), 970);
+	/* Two bytes a token, rounded up, an image at its constant; never more than the model takes in. */
+	a = ask_of(2, 0);
+	assert_true(fare_span_copy(fare_span_of("in"), a.model, sizeof a.model));
+	a.endpoint = FARE_EMBEDDINGS;
+	a.prompt_bytes = 31;
+	fare_decider_admit(&x->d, w, 1, &a);
+	assert_int_equal(last_told(x)->answer.grant.hold.nano, 16);
+	assert_int_equal(last_told(x)->answer.grant.bound, FARE_NO_BOUND);
+	a.call_id = id_of(3);
+	a.images = 1;
+	fare_decider_admit(&x->d, w, 2, &a);
+	assert_int_equal(last_told(x)->answer.grant.hold.nano, 50);
+}
+
+static void check_overloaded(void **state)
+{
+	struct world *x = *state;
+	struct fare_worker *workers[] = {hello(x, 1, NULL, 0), hello(x, 2, NULL, 0)};
+	_Static_assert(HOLDS <= 2 * SLOTS, "two workers take all holds");
+	for (unsigned i = 0; i < HOLDS; i++)
+		assert_true(admit(x, workers[i / SLOTS], (uint16_t)(i % SLOTS), 1 + i, 1)->answer.granted);
+	const struct told *t = admit(x, hello(x, 9, NULL, 0), 0, 50, 1);
+	assert_int_equal(t->answer.refused, FARE_OVERLOADED);
+	assert_int_equal(available(x), 1000 - HOLDS);
+}
+
+/* ---- A call's way */
+
+static void check_settle(void **state)
+{
+	struct world *x = *state;
+	struct fare_worker *w = hello(x, 1, NULL, 0);
+	admit(x, w, 0, 1, 500);
+	assert_int_equal(available(x), 500);
+	meter(x, 1, FARE_METER_FINAL, 120);
+	unsigned before = x->told_n;
+	fare_decider_end(&x->d, w, 0, id_of(1), false);
+	/* The rest is released at once; no ack before it is durable. */
+	assert_int_equal(available(x), 880);
+	assert_int_equal(x->told_n, before);
+	fare_decider_end(&x->d, w, 0, id_of(1), false); /* R7 */
+	assert_null(admit(x, w, 0, 1, 500));            /* R7 */
+	assert_int_equal(x->told_n, before);
+	assert_int_equal(x->d.holds.used, 1); /* R14 */
+	write_all(x);
+	assert_int_equal(x->told_n, before + 1);
+	assert_int_equal(last_told(x)->type, FARE_MSG_ACK);
+	assert_int_equal(x->d.holds.used, 0);
+	assert_int_equal(x->ledger_n, 1);
+	assert_int_equal(x->ledger[0].amount.nano, -120);
+	/* Said again when it is over: acknowledged, nothing more. */
+	fare_decider_end(&x->d, w, 0, id_of(1), false);
+	assert_int_equal(last_told(x)->type, FARE_MSG_ACK);
+	assert_int_equal(admit(x, w, 0, 1, 500)->type, FARE_MSG_ACK);
+	write_all(x);
+	assert_int_equal(x->ledger_n, 1);
+	assert_int_equal(available(x), 880);
+}
+
+static void check_over_hold(void **state)
+{
+	struct world *x = *state;
+	struct fare_worker *w = hello(x, 1, NULL, 0);
+	struct fare_model m = *fare_decider_model(&x->d, 1);
+	m.max_output = 0;
+	fare_decider_put_model(&x->d, &m);
+	admit(x, w, 0, 1, 1000);
+	x->d.holds.records[0].max_output = 0; /* unknown: nothing to clamp to */
+	meter(x, 1, FARE_METER_FINAL, 1500);
+	fare_decider_end(&x->d, w, 0, id_of(1), false);
+	write_all(x);
+	assert_true(x->ledger[0].flags & FARE_ENTRY_OVER_HOLD);
+	assert_int_equal(available(x), -500);
+	assert_int_equal(admit(x, w, 0, 2, 0)->answer.refused, FARE_BALANCE_TOO_LOW);
+}
+
+static void check_grant_again(void **state)
+{
+	struct world *x = *state;
+	struct fare_worker *w = hello(x, 1, NULL, 0);
+	struct told first = *admit(x, w, 0, 1, 500);
+	struct told again = *admit(x, w, 0, 1, 500);
+	assert_memory_equal(&first.answer, &again.answer, sizeof first.answer);
+	assert_int_equal(available(x), 500);
+	assert_int_equal(x->d.holds.used, 1);
+}
+
+/* ---- The histories of section 3 */
+
+static void check_r3_r10(void **state)
+{
+	struct world *x = *state;
+	struct fare_worker *w = hello(x, 1, NULL, 0);
+	admit(x, w, 0, 1, 500);
+	const struct fare_listed listed[] = {{0, id_of(1)}};
+	assert_ptr_equal(hello(x, 1, listed, 1), w);
+	assert_int_equal(x->d.holds.used, 1);
+	assert_null(x->first);
+	/* A hello that misses the hold: alarm, by the meter. */
+	meter(x, 1, FARE_METER_IDLE, 0);
+	assert_ptr_equal(hello(x, 1, NULL, 0), w);
+	write_all(x);
+	assert_int_equal(x->ledger_n, 1);
+	assert_int_equal(x->ledger[0].ending, FARE_NOT_SENT);
+	assert_int_equal(available(x), 1000);
+}
+
+static void check_r4_dead(void **state)
+{
+	struct world *x = *state;
+	struct fare_worker *w = hello(x, 1, NULL, 0);
+	for (unsigned i = 0; i < 3; i++)
+		admit(x, w, (uint16_t)i, 1 + i, 100);
+	meter(x, 1, FARE_METER_IDLE, 0);
+	meter(x, 2, FARE_METER_STREAMING, 40);
+	meter(x, 3, FARE_METER_FINAL, 60);
+	w->conn = NULL;
+	fare_decider_dead(&x->d, w);
+	assert_null(hello(x, 1, NULL, 0)); /* nothing it says counts any more */
+	write_all(x);
+	assert_int_equal(x->ledger_n, 3);
+	assert_int_equal(entry_of(x, id_of(1))->ending, FARE_NOT_SENT);
+	assert_int_equal(entry_of(x, id_of(2))->ending, FARE_WORKER_DIED);
+	assert_int_equal(entry_of(x, id_of(2))->amount.nano, -40);
+	assert_int_equal(entry_of(x, id_of(3))->ending, FARE_COMPLETE);
+	assert_int_equal(available(x), 900);
+	assert_int_equal(w->holds, 0);
+	fare_decider_forget(&x->d, w);
+}
+
+static void check_r5_decided_price(void **state)
+{
+	struct world *x = *state;
+	struct fare_worker *w = hello(x, 1, NULL, 0);
+	admit(x, w, 0, 1, 600);
+	meter(x, 1, FARE_METER_FINAL, 400);
+	fare_decider_end(&x->d, w, 0, id_of(1), false);
+	assert_true(admit(x, w, 1, 2, 600)->answer.granted);
+	assert_int_equal(available(x), 0);
+	meter(x, 1, FARE_METER_FINAL, 600); /* must not be looked at again */
+	bank_restarts(x);
+	assert_int_equal(available(x), 0);
+	write_all(x);
+	assert_int_equal(entry_of(x, id_of(1))->amount.nano, -400);
+	assert_int_equal(x->d.holds.used, 1);
+}
+
+static void check_entry_found_at_start(void **state)
+{
+	struct world *x = *state;
+	struct fare_worker *w = hello(x, 1, NULL, 0);
+	admit(x, w, 0, 1, 600);
+	meter(x, 1, FARE_METER_FINAL, 400);
+	fare_decider_end(&x->d, w, 0, id_of(1), false);
+	x->ledger[x->ledger_n++] = x->first->op.u.post; /* committed, and the bank is killed */
+	bank_restarts(x);
+	assert_int_equal(x->d.holds.used, 0);
+	assert_null(x->first);
+	assert_int_equal(available(x), 600);
+	/* The worker says it again: the writer finds the entry, then it is acknowledged. */
+	w = hello(x, 1, NULL, 0);
+	fare_decider_end(&x->d, w, 0, id_of(1), false);
+	assert_int_equal(x->told_n, 0);
+	fare_decider_end(&x->d, w, 0, id_of(1), false);
+	write_all(x);
+	assert_int_equal(x->told_n, 1);
+	assert_int_equal(last_told(x)->type, FARE_MSG_ACK);
+	assert_int_equal(x->ledger_n, 1);
+}
+
+static void check_r8_refused_stays(void **state)
+{
+	struct world *x = *state;
+	struct fare_worker *w = hello(x, 1, NULL, 0);
+	admit(x, w, 0, 1, 800);
+	assert_int_equal(admit(x, w, 1, 2, 500)->answer.refused, FARE_BALANCE_TOO_LOW);
+	meter(x, 1, FARE_METER_IDLE, 0);
+	fare_decider_end(&x->d, w, 0, id_of(1), true);
+	write_all(x);
+	/* There is money now; the second copy of the same admit is refused all the same. */
+	const struct told *t = admit(x, w, 1, 2, 500);
+	assert_int_equal(t->answer.refused, FARE_BALANCE_TOO_LOW);
+	assert_int_equal(t->answer.numbers.needed.nano, 500);
+	assert_int_equal(x->d.holds.used, 0);
+	/* An id older than the slot's last: refused. */
+	assert_true(admit(x, w, 1, 5, 500)->answer.granted);
+	meter(x, 5, FARE_METER_IDLE, 0);
+	fare_decider_end(&x->d, w, 1, id_of(5), true);
+	write_all(x);
+	assert_int_equal(admit(x, w, 1, 4, 500)->answer.refused, FARE_CALL_ENDED);
+}
+
+static void check_r8_void_of_unknown(void **state)
+{
+	struct world *x = *state;
+	struct fare_worker *w = hello(x, 1, NULL, 0);
+	fare_decider_end(&x->d, w, 0, id_of(7), true);
+	assert_null(admit(x, w, 0, 7, 500)); /* the admit comes late: it must not run */
+	write_all(x);
+	assert_int_equal(last_told(x)->type, FARE_MSG_ACK);
+	assert_int_equal(admit(x, w, 0, 7, 500)->type, FARE_MSG_ACK);
+	assert_int_equal(x->d.holds.used, 0);
+	assert_int_equal(x->ledger_n, 0);
+}
+
+static void check_live_after_restart(void **state)
+{
+	struct world *x = *state;
+	struct fare_worker *w = hello(x, 1, NULL, 0);
+	struct told first = *admit(x, w, 2, 1, 500);
+	bank_restarts(x);
+	assert_int_equal(available(x), 500);
+	const struct fare_listed listed[] = {{2, id_of(1)}};
+	w = hello(x, 1, listed, 1);
+	/* The grant was lost with the bank: the same one is said again. */
+	struct told again = *admit(x, w, 2, 1, 500);
+	assert_memory_equal(&first.answer, &again.answer, sizeof first.answer);
+	meter(x, 1, FARE_METER_FINAL, 10);
+	fare_decider_end(&x->d, w, 2, id_of(1), false);
+	write_all(x);
+	assert_int_equal(available(x), 990);
+}
+
+static void check_damaged_meter(void **state)
+{
+	struct world *x = *state;
+	struct fare_worker *w = hello(x, 1, NULL, 0);
+	admit(x, w, 0, 1, 500);
+	fare_decider_end(&x->d, w, 0, id_of(1), false); /* no meter of that id */
+	write_all(x);
+	assert_int_equal(x->ledger[0].ending, FARE_METER_DAMAGED);
+	assert_int_equal(x->ledger[0].amount.nano, 0);
+	assert_int_equal(available(x), 1000);
+}
+
+/* ---- Money of people */
+
+static void submit(struct world *x, uint8_t kind, int64_t nano)
+{
+	struct fare_job *job = fare_alloc(sizeof *job);
+	job->what = FARE_JOB_OP;
+	job->op.type = FARE_OP_POST;
+	job->op.u.post = (struct fare_entry){.account = 1, .kind = kind, .amount = {nano}};
+	fare_decider_submit(&x->d, job);
+}
+
+static void check_credit_and_debit(void **state)
+{
+	struct world *x = *state;
+	submit(x, FARE_KIND_CREDIT, 50);
+	assert_int_equal(available(x), 1000); /* when durable */
+	submit(x, FARE_KIND_DEBIT, -300);
+	assert_int_equal(available(x), 700); /* at once */
+	write_all(x);
+	assert_int_equal(available(x), 750);
+	const struct fare_acct *a = fare_decider_account(&x->d, 1);
+	assert_int_equal(a->rec.credits.nano - a->rec.debits.nano, 750);
+	/* A refused debit is given back. */
+	submit(x, FARE_KIND_DEBIT, -300);
+	struct fare_job *job = x->first;
+	x->first = NULL;
+	x->last = &x->first;
+	job->op.applied = FARE_REFUSED_OP;
+	fare_decider_durable(&x->d, job);
+	assert_int_equal(available(x), 750);
+	assert_int_equal(a->rec.credits.nano - a->rec.debits.nano, 750);
+}
+
+static void check_model_versions(void **state)
+{
+	struct world *x = *state;
+	struct fare_worker *w = hello(x, 1, NULL, 0);
+	admit(x, w, 0, 1, 100);
+	struct fare_model m = *fare_decider_model(&x->d, 1);
+	m.version = 4;
+	m.price.output = 2000000;
+	fare_decider_put_model(&x->d, &m);
+	assert_int_equal(admit(x, w, 1, 2, 100)->answer.grant.hold.nano, 200);
+	meter(x, 1, FARE_METER_FINAL, 10); /* the running call keeps the price it was granted at */
+	fare_decider_end(&x->d, w, 0, id_of(1), false);
+	write_all(x);
+	assert_int_equal(x->ledger[0].amount.nano, -10);
+	assert_int_equal(x->ledger[0].price_version, 1);
+	m.removed = true;
+	fare_decider_put_model(&x->d, &m);
+	assert_int_equal(admit(x, w, 0, 3, 100)->answer.refused, FARE_MODEL_UNKNOWN);
+}
+
+static void check_time_stands(void **state)
+{
+	struct world *x = *state;
+	fare_decider_time(&x->d, 5);
+	assert_int_equal(x->d.now_ms, 1000000);
+}
+
+int main(void)
+{
+	fare_log_level(FARE_ALARM);
+	const struct CMUnitTest tests[] = {
+#define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
+		TEST(check_refusals), TEST(check_numbers_of_402), TEST(check_our_bound), TEST(check_hold), TEST(check_overloaded), TEST(check_settle), TEST(check_over_hold), TEST(check_grant_again),
+		TEST(check_r3_r10), TEST(check_r4_dead), TEST(check_r5_decided_price), TEST(check_entry_found_at_start), TEST(check_r8_refused_stays), TEST(check_r8_void_of_unknown),
+		TEST(check_live_after_restart), TEST(check_damaged_meter), TEST(check_credit_and_debit), TEST(check_model_versions), TEST(check_time_stands),
+#undef TEST
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
