@@ -59,6 +59,8 @@ int fare_books_each_usage(struct fare_books *b, uint64_t account, uint32_t from_
 int fare_books_each_entry(struct fare_books *b, uint64_t account, uint64_t from_number, bool (*fn)(void *, const struct fare_entry *), void *arg) FARE_MUST;
 /* By call id: 1 found, 0 not, -1 failed. */
 int fare_books_find_call(struct fare_books *b, struct fare_id call_id, struct fare_entry *out) FARE_MUST;
+/* By an account's ref of a kind; likewise. */
+int fare_books_find_ref(struct fare_books *b, uint64_t account, uint8_t kind, const char *ref, struct fare_entry *out) FARE_MUST;
 
 int fare_books_head_seal(struct fare_books *b, struct fare_seal *out) FARE_MUST; /* number 0: none yet */
 /* Entries and seals in batch order (a batch's entries, then its seal), each as one JSON object without newline (contract of `ledger --all --json`); an entry's has its account's name in front. */

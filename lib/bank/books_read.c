@@ -103,18 +103,34 @@ int fare_books_each_usage(struct fare_books *b, uint64_t account, uint32_t from_
 	return fare_usage_walk(&v, account, from_day, one_usage, &e);
 }
 
-int fare_books_find_call(struct fare_books *b, struct fare_id call_id, struct fare_entry *out)
+/* What an index led to. */
+static int find_entry(struct fare_view *v, int r, struct fare_place at, struct fare_entry *out)
 {
-	struct fare_view v = fare_view_plain(b->store);
-	struct fare_place at;
-	int r = fare_call_get(&v, call_id, &at);
 	if (r == FARE_STORE_NONE)
 		return 0;
 	if (r == FARE_STORE_OK)
-		r = fare_entry_get(&v, at, out);
+		r = fare_entry_get(v, at, out);
 	if (r == FARE_STORE_NONE)
-		fare_log(FARE_ALARM, "books: the index of calls names entry %llu of account %llu, which is not there", (unsigned long long)at.number, (unsigned long long)at.account);
+		fare_log(FARE_ALARM, "books: an index names entry %llu of account %llu, which is not there", (unsigned long long)at.number, (unsigned long long)at.account);
 	return r == FARE_STORE_OK ? 1 : -1;
+}
+
+int fare_books_find_call(struct fare_books *b, struct fare_id call_id, struct fare_entry *out)
+{
+	struct fare_view v = fare_view_plain(b->store);
+	struct fare_place at = {0};
+	int r = fare_call_get(&v, call_id, &at);
+	return find_entry(&v, r, at, out);
+}
+
+int fare_books_find_ref(struct fare_books *b, uint64_t account, uint8_t kind, const char *ref, struct fare_entry *out)
+{
+	struct fare_view v = fare_view_plain(b->store);
+	struct fare_place at = {.account = account};
+	if (strlen(ref) >= FARE_NAME_N)
+		return 0;
+	int r = fare_ref_get(&v, account, kind, ref, &at.number);
+	return find_entry(&v, r, at, out);
 }
 
 int fare_books_head_seal(struct fare_books *b, struct fare_seal *out)

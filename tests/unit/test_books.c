@@ -86,6 +86,15 @@ static void test_ref_twice(void **state)
 	assert_int_equal(kit_one(b, &other), FARE_REFUSED_OP);
 	assert_string_equal(other.error, "ref inv-1 was used before, for credit of 0.000005");
 	assert_int_equal(kit_one(b, &debit), FARE_APPLIED); /* a ref is of its kind */
+	struct fare_entry e;
+	char long_ref[FARE_NAME_N + 1];
+	memset(long_ref, 'x', FARE_NAME_N);
+	long_ref[FARE_NAME_N] = '\0';
+	assert_int_equal(fare_books_find_ref(b, 1, FARE_KIND_DEBIT, "inv-1", &e), 1);
+	assert_int_equal(e.number, 2);
+	assert_int_equal(fare_books_find_ref(b, 1, FARE_KIND_DEBIT, "inv-2", &e), 0);
+	assert_int_equal(fare_books_find_ref(b, 2, FARE_KIND_DEBIT, "inv-1", &e), 0);
+	assert_int_equal(fare_books_find_ref(b, 1, FARE_KIND_DEBIT, long_ref, &e), 0);
 	assert_int_equal(kit_account_of(b, 1).balance.nano, 0);
 }
 
