@@ -239,7 +239,8 @@ static void serve_next(struct fare_admin *c)
 		if (!serve_line(c))
 			break;
 	}
-	flush(c);
+	if (!c->reading) /* else its buffer is the reader's */
+		flush(c);
 }
 
 static void on_admin(void *arg, int fd, unsigned events)
@@ -324,6 +325,7 @@ static void read_back(struct fare_post_node *node)
 {
 	struct fare_admin *c = (struct fare_admin *)(void *)((char *)node - offsetof(struct fare_admin, back));
 	c->bank->readers.busy--;
+	c->reading = false;
 	if (c->out.failed) {
 		line_done(c);
 		admin_gone(c);
@@ -342,7 +344,7 @@ static void read_back(struct fare_post_node *node)
 void fare_admin_read(struct fare_admin *c, void (*fn)(struct fare_admin *))
 {
 	struct fare_readers *r = &c->bank->readers;
-	c->busy = true;
+	c->busy = c->reading = true;
 	c->read = fn;
 	c->read_failed = false;
 	c->more = "";

@@ -56,6 +56,7 @@ struct fare_admin {
 	size_t line_n;          /* its length with the newline; 0: none */
 	uint64_t waits;         /* for its turn to change records: smaller is first; 0: not */
 	bool busy;              /* an answer is under way */
+	bool reading;           /* out belongs to a reader */
 	bool keep, gone;
 	bool bad;               /* a member was wrong: error says which */
 	char error[FARE_ERROR_N];
