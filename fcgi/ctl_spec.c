@@ -39,7 +39,7 @@ static const struct ctl_command commands[] = {
 	{"balance", NULL, "balance", {NAME_OF("NAME")}, .columns = "account available:a pending:a credits:a debits:a credit_limit:a currency", .help = "what an account has"},
 	{"ledger", NULL, "ledger", {NAME_OF("NAME"), {.word = "--since", .member = "since", .kind = CTL_PAST, .shown = "TIME"}}, .columns = ENTRY_COLUMNS,
 		.help = "an account's entries, oldest first; TIME is RFC 3339, or 30d, 12h, 15m, 90s before now"},
-	{"ledger", "--all", "ledger_all", .columns = ENTRY_COLUMNS, .help = "every entry and seal, in the order they were written"},
+	{"ledger", "--all", "ledger_all", .columns = "account " ENTRY_COLUMNS, .help = "every entry and seal, in the order they were written"},
 	{"calls", NULL, "calls", {{.word = "--live", .member = "live", .kind = CTL_FLAG}}, .columns = CALL_COLUMNS, .help = "live calls, and those that ended lately"},
 	{"key", "create", "key.create", {{.word = "ACCOUNT", .member = "account", .kind = CTL_NAME, .required = true}, KEY_OPTIONS}, .result = CTL_KEY, .columns = KEY_COLUMNS,
 		.help = "a key, printed this once; WHEN is RFC 3339, 30d, 12h or never"},
