@@ -155,32 +155,21 @@ static void read_corrects(struct fare_admin *c, struct fare_entry *e)
 	e->kind = FARE_KIND_CORRECTION;
 }
 
-struct ref_search { struct fare_admin *c; bool found; };
-
-static bool has_ref(void *arg, const struct fare_entry *e)
-{
-	struct ref_search *s = arg;
-	struct fare_admin *c = s->c;
-	if (e->kind != c->read_kind || strcmp(e->ref, c->name) != 0)
-		return true;
-	s->found = true;
-	if (e->amount.nano != c->read_amount.nano) {
-		fare_arg_wrong(c, "ref %.100s was used before, for another amount", c->name);
-		return false;
-	}
-	fare_entry_json(e, c->account_name, &c->out);
-	fare_admin_end_record(c);
-	return false;
-}
-
 /* On a reader's thread: a debit beyond what is available is refused, but for one that was done before. */
 static void read_repeat(struct fare_admin *c)
 {
-	struct ref_search s = {.c = c};
+	struct fare_entry e;
+	int r = fare_books_find_ref(c->bank->books, c->account, c->read_kind, c->name, &e);
 	c->more = ", \"already\": true";
-	c->read_failed = fare_books_each_entry(c->bank->books, c->account, 1, has_ref, &s) != 0;
-	if (!s.found)
+	c->read_failed = r < 0;
+	if (r == 0)
 		fare_arg_wrong(c, "%.100s has less than that available (force takes it all the same)", c->account_name);
+	else if (r > 0 && e.amount.nano != c->read_amount.nano)
+		fare_arg_wrong(c, "ref %.100s was used before, for another amount", c->name);
+	if (r <= 0 || c->bad)
+		return;
+	fare_entry_json(&e, c->account_name, &c->out);
+	fare_admin_end_record(c);
 }
 
 static void look_for_repeat(struct fare_admin *c, const struct fare_acct *a, const struct fare_entry *e)

@@ -154,7 +154,6 @@ static void meter_begin(struct fare_meter_slot *m, struct fare_id call_id)
 	for (size_t i = 0; i < FARE_ARRAY_N(zero); i++)
 		atomic_store_explicit(zero[i], 0, memory_order_release);
 	memcpy(m->call_id, call_id.b, sizeof m->call_id);
-	atomic_thread_fence(memory_order_seq_cst);
 }
 
 int fare_link_slot(struct fare_link *l, struct fare_id call_id)
@@ -272,8 +271,7 @@ void fare_meter_sent(struct fare_link *l, int slot, uint64_t prompt_text_bytes)
 	if (fare_fault("worker_before_sent"))
 		return;
 	put(&m->prompt_text, prompt_text_bytes);
-	put(&m->state, FARE_METER_SENT);
-	atomic_thread_fence(memory_order_seq_cst); /* R13 */
+	atomic_store(&m->state, FARE_METER_SENT); /* R13: sequentially consistent, so before whatever is written upstream */
 	if (fare_fault("worker_after_sent"))
 		fare_log(FARE_WARN, "fault worker_after_sent");
 }
@@ -303,6 +301,5 @@ void fare_meter_final(struct fare_link *l, int slot, enum fare_ending ending)
 {
 	struct fare_meter_slot *m = &l->meter[slot];
 	put(&m->ending, (uint64_t)ending);
-	put(&m->state, FARE_METER_FINAL);
-	atomic_thread_fence(memory_order_seq_cst);
+	atomic_store(&m->state, FARE_METER_FINAL);
 }

@@ -46,6 +46,10 @@ static void admin_gone(struct fare_admin *c)
 /* False: the client is gone (and may be freed). */
 static bool flush(struct fare_admin *c)
 {
+	if (c->out.failed) { /* more than it may have waiting */
+		admin_gone(c);
+		return false;
+	}
 	while (c->out.n > 0) {
 		ssize_t n = send(c->fd, c->out.p, c->out.n, MSG_DONTWAIT | MSG_NOSIGNAL);
 		if (n < 0 && errno == EINTR)

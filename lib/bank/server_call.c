@@ -53,11 +53,13 @@ static void flush(struct fare_conn *c)
 	fare_watch_set(c->watch, FARE_READ | (c->first ? FARE_WRITE : 0u));
 }
 
-/* Slots bound what can be unanswered; the rest of the bound is for checks. What does not fit is asked for again. */
+/* Slots bound what can be unanswered; the rest of the bound is for checks. A worker that does not read is cut off: it connects anew and asks again. */
 static void queue(struct fare_conn *c, const uint8_t *bytes, size_t n)
 {
-	if (c->waiting >= 2 * FARE_SLOTS_MAX)
+	if (c->waiting >= 2 * FARE_SLOTS_MAX) {
+		shutdown(c->fd, SHUT_RDWR); /* the loop sees its end and closes it */
 		return;
+	}
 	struct fare_packet *p = fare_alloc(sizeof *p + n);
 	p->n = n;
 	memcpy(p->bytes, bytes, n);

@@ -44,13 +44,31 @@ static bool may_start(const struct fare_conf *c, char error[FARE_ERROR_N])
 	return false;
 }
 
-FARE_NORETURN static void become_bank(const char *program, const char *home)
+/* The bank's whole environment: what its starter has of secrets must not be found in the bank's. */
+struct bank_env { char text[3][FARE_PATH_N]; char *list[4]; };
+
+static void env_of_bank(struct bank_env *e)
+{
+	static const char *const kept[] = {"FAREBOX_LIBEXEC", "FAREBOX_FAULT", "FAREBOX_FAULT_FILE"};
+	size_t n = 0;
+	for (size_t i = 0; i < FARE_ARRAY_N(kept); i++) {
+		const char *value = getenv(kept[i]);
+		int len = value ? snprintf(e->text[n], sizeof e->text[n], "%s=%s", kept[i], value) : -1;
+		if (len > 0 && (size_t)len < sizeof e->text[n]) {
+			e->list[n] = e->text[n];
+			n++;
+		}
+	}
+	e->list[n] = NULL;
+}
+
+FARE_NORETURN static void become_bank(const char *program, const char *home, char **env)
 {
 	char *argv[] = {(char *)(uintptr_t)"farebox-bank", (char *)(uintptr_t)"--home", (char *)(uintptr_t)home, NULL};
 	setsid();
 	/* A second fork: the bank is no session leader, and nobody's child. */
 	if (fork() == 0) {
-		execv(program, argv);
+		execve(program, argv, env);
 		_exit(127);
 	}
 	_exit(0);
@@ -59,14 +77,16 @@ FARE_NORETURN static void become_bank(const char *program, const char *home)
 static bool start_bank(const struct fare_conf *c, char error[FARE_ERROR_N])
 {
 	char program[FARE_PATH_N];
+	struct bank_env env;
 	int status;
 	if (!fare_conf_program("farebox-bank", program)) {
 		snprintf(error, FARE_ERROR_N, "the program farebox-bank is not found");
 		return false;
 	}
+	env_of_bank(&env); /* before the fork: the starter may have threads */
 	pid_t child = fork();
 	if (child == 0)
-		become_bank(program, c->home);
+		become_bank(program, c->home, env.list);
 	if (child < 0 || (waitpid(child, &status, 0) < 0 && errno != ECHILD)) {
 		snprintf(error, FARE_ERROR_N, "a bank cannot be started: %s", strerror(errno));
 		return false;

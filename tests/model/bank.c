@@ -106,6 +106,7 @@ bool test_bank_ask(struct test_bank *t, const char *request, test_record_fn *fn,
 		fclose(f);
 		if (r >= 0)
 			return r;
+		fprintf(stderr, "# no whole answer: asked again: %.80s\n", request);
 	}
 	return false;
 }
