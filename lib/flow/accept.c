@@ -4,6 +4,7 @@
 #include <stdio.h>
 
 #include "base/log.h"
+#include "base/num.h"
 #include "flow/call.h"
 
 static struct fare_span param(struct fare_call *c, const char *name)
@@ -64,6 +65,12 @@ bool fare_step_accept(struct fare_call *c)
 		return false;
 	}
 	return fare_http_body_type(param(c, "CONTENT_TYPE"), param(c, "HTTP_CONTENT_ENCODING"), &c->refusal);
+}
+
+bool fare_body_is_large(struct fare_call *c)
+{
+	uint64_t length;
+	return !fare_num_u64(param(c, "CONTENT_LENGTH"), 0, FARE_BODY_LARGE, &length);
 }
 
 bool fare_step_body(struct fare_call *c)

@@ -18,7 +18,8 @@ static const struct { enum fare_refused refused; enum fare_code code; const char
 	{FARE_CALL_ENDED, FARE_CODE_STORE_UNAVAILABLE, "The call was given up before it was admitted."},
 };
 
-bool fare_admit_refused(struct fare_call *c, enum fare_asked asked, const struct fare_admit_answer *a)
+/* False: c->refusal is filled in. */
+static bool admitted(struct fare_call *c, enum fare_asked asked, const struct fare_admit_answer *a)
 {
 	struct fare_refusal *r = &c->refusal;
 	if (asked != FARE_ASKED_ANSWERED) {
@@ -43,6 +44,17 @@ bool fare_admit_refused(struct fare_call *c, enum fare_asked asked, const struct
 	return false;
 }
 
+bool fare_step_check(struct fare_call *c)
+{
+	struct fare_admit ask = {.call_id = c->id, .key = c->key, .bound = FARE_NO_BOUND, .choices = 1};
+	struct fare_admit_answer answer = {0};
+	memcpy(ask.ip, c->ip, sizeof ask.ip);
+	enum fare_asked asked = fare_link_check(c->gate->link, &ask, &answer, (uint64_t)c->gate->conf->admit_timeout_ms);
+	if (c->route == FARE_ROUTE_HEALTHZ && asked == FARE_ASKED_ANSWERED)
+		return true;
+	return admitted(c, asked, &answer);
+}
+
 bool fare_step_admit(struct fare_call *c)
 {
 	struct fare_link *link = c->gate->link;
@@ -62,7 +74,7 @@ bool fare_step_admit(struct fare_call *c)
 	enum fare_asked asked = fare_link_admit(link, c->slot, &ask, &answer, (uint64_t)c->gate->conf->admit_timeout_ms);
 	if (asked == FARE_ASKED_TIMEOUT)
 		fare_link_void(link, c->slot);
-	if (!fare_admit_refused(c, asked, &answer)) {
+	if (!admitted(c, asked, &answer)) {
 		c->slot = -1; /* the link's again */
 		return false;
 	}

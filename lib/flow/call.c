@@ -51,6 +51,8 @@ static struct fare_call *call_new(struct fare_gate *g, const struct fare_io_ops 
 /* True: the relay has it. */
 static bool call_admit(struct fare_call *c)
 {
+	if (fare_body_is_large(c) && !fare_step_check(c))
+		return false;
 	if (!fare_step_body(c) || !fare_step_scan(c) || !fare_step_admit(c))
 		return false;
 	if (!fare_step_translate(c)) {

@@ -19,6 +19,7 @@ enum {
 	FARE_OUT_HIGH = 256 * 1024, /* unsent bytes of an answer above which the upstream is paused */
 	FARE_OUT_LOW = 64 * 1024,   /* and below which it goes on */
 	FARE_OUT_MAX = 8 * 1024 * 1024,
+	FARE_BODY_LARGE = 256 * 1024, /* a stranger's body above it is not taken into memory */
 	FARE_HEAD_TOTAL_MAX = 64 * 1024, /* of a request's parameters, beside one value's limit */
 	FARE_ERROR_PASS_MAX = 4 * 1024 * 1024 /* of an upstream's error answer */
 };
@@ -89,12 +90,13 @@ struct fare_call {
 /* Doorman's steps. */
 bool fare_step_accept(struct fare_call *c) FARE_MUST;   /* route, parameters within limits */
 bool fare_step_identify(struct fare_call *c) FARE_MUST; /* key -> hash */
+bool fare_step_check(struct fare_call *c) FARE_MUST;    /* is the key good, at all; for healthz: does the bank answer */
+bool fare_body_is_large(struct fare_call *c);           /* or of unknown length */
 bool fare_step_body(struct fare_call *c) FARE_MUST;
 bool fare_step_scan(struct fare_call *c) FARE_MUST;
 bool fare_step_admit(struct fare_call *c) FARE_MUST;
 bool fare_step_translate(struct fare_call *c) FARE_MUST;
 void fare_step_own(struct fare_call *c);                /* GETs that we answer */
-bool fare_admit_refused(struct fare_call *c, enum fare_asked asked, const struct fare_admit_answer *a) FARE_MUST; /* false: c->refusal is filled in */
 void fare_call_refuse(struct fare_call *c);             /* says c->refusal, blocking */
 void fare_call_answer(struct fare_call *c, int status, struct fare_span body); /* JSON, blocking */
 void fare_call_body_free(struct fare_call *c);
@@ -114,6 +116,7 @@ void fare_call_left(struct fare_call *c);                             /* the rel
 /* Bytes to the caller. Each of these may end and free the call: false, and it must not be touched any more. */
 bool fare_out_flush(struct fare_call *c) FARE_MUST;
 bool fare_out_gone(struct fare_call *c) FARE_MUST; /* the caller has left */
+bool fare_out_left(struct fare_call *c); /* has the caller left already? */
 void fare_out_watch(struct fare_call *c, struct fare_loop *loop);
 static inline size_t fare_out_pending(const struct fare_call *c) { return c->out.n - c->out_at; }
 

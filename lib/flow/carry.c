@@ -98,6 +98,14 @@ void fare_call_start(struct fare_call *c, struct fare_loop *loop, struct fare_ne
 		.timeouts = {.connect_ms = (uint64_t)conf->connect_timeout_ms, .first_byte_ms = (uint64_t)conf->first_byte_timeout_ms,
 			.idle_ms = (uint64_t)conf->idle_timeout_ms, .total_ms = (uint64_t)conf->total_timeout_ms},
 	};
+	if (fare_out_left(c)) { /* while it waited for admission: the upstream need not begin */
+		c->gone = true;
+		c->ending = FARE_NOT_SENT;
+		fare_link_void(c->gate->link, c->slot);
+		c->slot = -1;
+		fare_call_left(c);
+		return;
+	}
 	fare_out_watch(c, loop);
 	fare_fault("worker_before_sent");
 	fare_meter_sent(c->gate->link, c->slot, c->text_bytes); /* before the first byte (R13) */

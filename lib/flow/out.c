@@ -1,6 +1,8 @@
 /* Bytes to the caller: as fast as they are read, the upstream paused when they are not; a caller who leaves is seen without a write. */
 #include "base/first.h"
 
+#include <poll.h>
+
 #include "base/clock.h"
 #include "base/log.h"
 #include "flow/call.h"
@@ -142,6 +144,12 @@ static void on_timer(void *arg)
 		bool there = fare_out_flush(c);
 		(void)there;
 	}
+}
+
+bool fare_out_left(struct fare_call *c)
+{
+	struct pollfd w = {.fd = c->ops->fd(c->io), .events = POLLIN | POLLRDHUP};
+	return poll(&w, 1, 0) > 0;
 }
 
 void fare_out_watch(struct fare_call *c, struct fare_loop *loop)

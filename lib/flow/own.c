@@ -8,14 +8,6 @@
 
 enum { MODELS_TEXT_MAX = 4 * 1024 * 1024 };
 
-/* The bank's word on this key; without a key, whether there is a bank that answers. */
-static enum fare_asked bank_check(struct fare_call *c, struct fare_admit_answer *answer)
-{
-	struct fare_admit ask = {.call_id = c->id, .key = c->key, .bound = FARE_NO_BOUND, .choices = 1};
-	memcpy(ask.ip, c->ip, sizeof ask.ip);
-	return fare_link_check(c->gate->link, &ask, answer, (uint64_t)c->gate->conf->admit_timeout_ms);
-}
-
 static struct fare_openai_model model_of(const struct fare_catalog_item *item)
 {
 	return (struct fare_openai_model){.name = fare_span_of(item->name), .owner = fare_span_of(item->owner), .created_ms = item->created_ms};
@@ -54,14 +46,12 @@ static void answer_model(struct fare_call *c, const struct fare_catalog *k)
 
 void fare_step_own(struct fare_call *c)
 {
-	struct fare_admit_answer answer = {0};
-	enum fare_asked asked = bank_check(c, &answer);
-	if (c->route == FARE_ROUTE_HEALTHZ && asked == FARE_ASKED_ANSWERED) {
+	if (!fare_step_check(c))
+		return;
+	if (c->route == FARE_ROUTE_HEALTHZ) {
 		fare_call_answer(c, 200, fare_span_of("{\"status\":\"ok\"}\n"));
 		return;
 	}
-	if (!fare_admit_refused(c, asked, &answer))
-		return;
 	const struct fare_catalog *k = fare_catalog_get(c->gate->catalogs);
 	if (c->route == FARE_ROUTE_MODELS)
 		answer_models(c, k);

@@ -92,6 +92,14 @@ start sh -c 'FCGI_BODY_PAUSE_MS=300 exec "$0" "$@" <"$tmp/spaces"' "$fcgi" "$soc
 slow=$started
 slow_log=$tmp/log.$tests_logs
 
+# More of them than doormen stand there from the start: another request is served all the same.
+for _ in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do
+	# shellcheck disable=SC2016 # for the inner shell
+	start sh -c 'FCGI_BODY_PAUSE_MS=300 exec "$0" "$@" <"$tmp/spaces"' "$fcgi" "$socket" REQUEST_METHOD=POST REQUEST_URI=/v1/chat/completions "HTTP_AUTHORIZATION=Bearer $key"
+done
+sleep 1
+has "while 20 bodies trickle in, others are served" "Status: 200" "$("$fcgi" "$socket" REQUEST_METHOD=GET REQUEST_URI=/healthz </dev/null | head -n 1)"
+
 for server in lighttpd nginx; do
 	web_start $server
 	web=$started

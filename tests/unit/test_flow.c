@@ -17,7 +17,7 @@ static struct fare_gate gate;
 static char base_url[64], answer[1 << 20];
 
 static const char *const params[] = {
-	"REQUEST_METHOD=POST", "REQUEST_URI=/v1/chat/completions", "CONTENT_TYPE=application/json", "REMOTE_ADDR=192.0.2.7", "HTTP_AUTHORIZATION=Bearer key-of-a-caller", NULL,
+	"REQUEST_METHOD=POST", "REQUEST_URI=/v1/chat/completions", "CONTENT_TYPE=application/json", "REMOTE_ADDR=192.0.2.7", "HTTP_AUTHORIZATION=Bearer key-of-a-caller", "CONTENT_LENGTH=80", NULL,
 };
 static const char plain[] = "{\"model\":\"m\",\"messages\":[{\"role\":\"user\",\"content\":\"hello\"}]}";
 static const char streamed[] = "{\"model\":\"m\",\"stream\":true,\"messages\":[{\"role\":\"user\",\"content\":\"hello\"}]}";
@@ -118,6 +118,20 @@ static void call(stub_script *script, const char *body)
 #define HAS(text) do { if (!strstr(answer, text)) fail_msg("no %s in: %s", text, answer); } while (0)
 #define HAS_NOT(text) do { if (strstr(answer, text)) fail_msg("%s in: %s", text, answer); } while (0)
 
+static void refused(const char *const *with, const char *body, const char *status, const char *code, const char *notes)
+{
+	struct stub_io io;
+	stub_io_open(&io, with, body);
+	fare_gate_serve(&gate, &stub_io_ops, &io);
+	stub_io_read(&io, answer, sizeof answer, NULL);
+	HAS(status);
+	HAS(code);
+	HAS("Farebox-Call-Id: ");
+	assert_true(atomic_load(&io.closed) && atomic_load(&io.finished) && atomic_load(&io.discarded));
+	assert_string_equal(stub_link_notes(), notes);
+	close(io.web);
+}
+
 static void test_json(void **state)
 {
 	(void)state;
@@ -215,6 +229,29 @@ static void test_caller_leaves(void **state)
 	assert_true(stub_io_wait_closed(&io));
 }
 
+/* It left before the upstream was asked: nothing is sent. */
+static void test_caller_left_early(void **state)
+{
+	struct stub_io io;
+	(void)state;
+	stub_upstream_script = up_json;
+	stub_io_open(&io, params, plain);
+	close(io.web);
+	fare_gate_serve(&gate, &stub_io_ops, &io);
+	assert_true(stub_io_wait_closed(&io));
+	assert_string_equal(stub_link_notes(), "slot admit void");
+}
+
+/* A large body of a stranger's is refused before it is read into memory. */
+static void test_large_body_of_a_stranger(void **state)
+{
+	const char *large[] = {"REQUEST_METHOD=POST", "REQUEST_URI=/v1/chat/completions", "HTTP_AUTHORIZATION=Bearer k", "CONTENT_LENGTH=300000", NULL};
+	(void)state;
+	stub_link.answer.granted = false;
+	stub_link.answer.refused = FARE_KEY_UNKNOWN;
+	refused(large, NULL, "Status: 401", "key_unknown", "");
+}
+
 /* It leaves amid an endless stream: read on for client_gone_bytes only. */
 static void test_caller_leaves_a_flood(void **state)
 {
@@ -287,20 +324,6 @@ static void test_cut(void **state)
 	close(io.web);
 }
 
-static void refused(const char *const *with, const char *body, const char *status, const char *code, const char *notes)
-{
-	struct stub_io io;
-	stub_io_open(&io, with, body);
-	fare_gate_serve(&gate, &stub_io_ops, &io);
-	stub_io_read(&io, answer, sizeof answer, NULL);
-	HAS(status);
-	HAS(code);
-	HAS("Farebox-Call-Id: ");
-	assert_true(atomic_load(&io.closed) && atomic_load(&io.finished) && atomic_load(&io.discarded));
-	assert_string_equal(stub_link_notes(), notes);
-	close(io.web);
-}
-
 static void test_refusals(void **state)
 {
 	const char *no_key[] = {"REQUEST_METHOD=POST", "REQUEST_URI=/v1/chat/completions", NULL};
@@ -345,7 +368,7 @@ int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, gate_open, gate_close)
 	const struct CMUnitTest tests[] = {
-		T(test_json), T(test_stream), T(test_upstream_errors), T(test_timeouts), T(test_silence), T(test_caller_leaves), T(test_caller_leaves_a_flood),
+		T(test_json), T(test_stream), T(test_upstream_errors), T(test_timeouts), T(test_silence), T(test_caller_leaves), T(test_caller_left_early), T(test_large_body_of_a_stranger), T(test_caller_leaves_a_flood),
 		T(test_caller_does_not_read), T(test_slow_reader_gets_all), T(test_cut), T(test_refusals), T(test_refused_by_the_bank),
 	};
 	unsetenv("http_proxy");
