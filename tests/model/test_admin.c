@@ -1,0 +1,224 @@
+/* The admin protocol on a real bank: what is done, what is refused and how, changes side by side, and what a restart keeps; and when an outage is noted. */
+#include "base/first.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "bank.h"
+#include "base/fs.h"
+
+enum { SIDE_BY_SIDE = 20 };
+static struct test_bank bank;
+
+struct answer { char last[512]; char record[2048]; unsigned records; };
+
+static void keep(void *arg, const struct fare_json *j)
+{
+	struct answer *a = arg;
+	if (fare_json_member(j, fare_json_root(j), "ok")) {
+		snprintf(a->last, sizeof a->last, "%.*s", (int)j->text.n, j->text.p);
+	} else {
+		snprintf(a->record, sizeof a->record, "%.*s", (int)j->text.n, j->text.p);
+		a->records++;
+	}
+}
+
+/* wanted: what stands in the last record, or in the last line. */
+static void expect(const char *request, const char *wanted)
+{
+	struct answer a = {0};
+	test_bank_ask(&bank, request, keep, &a);
+	if (strstr(a.record, wanted) || strstr(a.last, wanted))
+		return;
+	fprintf(stderr, "# %s\n# wanted: %s\n# got: %s%s", request, wanted, a.record, a.last);
+	test_failed(__FILE__, __LINE__, "an admin request's answer");
+}
+
+static void check_accounts(void)
+{
+	expect("{\"op\": \"account.create\", \"name\": \"bob\"}", "\"available\": \"0.000000000\"");
+	expect("{\"op\": \"account.create\", \"name\": \"bob\"}", "account bob exists already");
+	expect("{\"op\": \"account.create\", \"name\": \"no space\"}", "letters, digits");
+	expect("{\"op\": \"account.create\"}", "name is missing");
+	expect("{\"op\": \"account.create\", \"name\": \"x\", \"limit\": \"1\"}", "no member limit");
+	expect("{\"op\": \"account.set\", \"name\": \"bob\", \"credit_limit\": \"-1\"}", "cannot be below 0");
+	expect("{\"op\": \"account.set\", \"name\": \"bob\", \"credit_limit\": \"2\"}", "\"available\": \"2.000000000\"");
+	expect("{\"op\": \"account.set\", \"name\": \"bob\", \"credit_limit\": \"0\"}", "\"available\": \"0.000000000\"");
+	expect("{\"op\": \"account.close\", \"name\": \"bob\"}", "\"state\": \"closed\"");
+	expect("{\"op\": \"account.reopen\", \"name\": \"bob\"}", "\"state\": \"open\"");
+	expect("{\"op\": \"account.show\", \"name\": \"nobody\"}", "no account nobody");
+}
+
+static void check_money(void)
+{
+	expect("{\"op\": \"credit\", \"name\": \"bob\", \"amount\": \"1.5\", \"ref\": \"r1\"}", "\"balance\":\"1.500000000\"");
+	expect("{\"op\": \"credit\", \"name\": \"bob\", \"amount\": \"1.5\", \"ref\": \"r1\"}", "\"already\": true");
+	expect("{\"op\": \"credit\", \"name\": \"bob\", \"amount\": \"2\", \"ref\": \"r1\"}", "used before");
+	expect("{\"op\": \"credit\", \"name\": \"bob\", \"amount\": \"0\"}", "above 0");
+	expect("{\"op\": \"credit\", \"name\": \"bob\", \"amount\": \"1e3\"}", "no amount");
+	expect("{\"op\": \"credit\", \"name\": \"bob\", \"amount\": 1}", "must be text");
+	expect("{\"op\": \"credit\", \"name\": \"bob\", \"amount\": \"1\", \"corrects\": \"01a20f1d-d705-71b4-a6d2-87c93f6c8369\"}", "not in this account's ledger");
+	expect("{\"op\": \"debit\", \"name\": \"bob\", \"amount\": \"1\", \"ref\": \"d1\"}", "\"balance\":\"0.500000000\"");
+	expect("{\"op\": \"debit\", \"name\": \"bob\", \"amount\": \"1\", \"ref\": \"d1\"}", "\"already\": true");
+	expect("{\"op\": \"debit\", \"name\": \"bob\", \"amount\": \"2\", \"ref\": \"d1\"}", "used before");
+	expect("{\"op\": \"debit\", \"name\": \"bob\", \"amount\": \"1\", \"ref\": \"d2\"}", "less than that available");
+	expect("{\"op\": \"debit\", \"name\": \"bob\", \"amount\": \"1\"}", "less than that available");
+	expect("{\"op\": \"debit\", \"name\": \"bob\", \"amount\": \"1\", \"force\": true}", "\"balance\":\"-0.500000000\"");
+	expect("{\"op\": \"balance\", \"name\": \"bob\"}", "\"available\": \"-0.500000000\", \"pending\": \"0.000000000\", \"credits\": \"1.500000000\", \"debits\": \"2.000000000\"");
+	expect("{\"op\": \"ledger\", \"name\": \"bob\", \"since\": \"yesterday\"}", "no time");
+	expect("{\"op\": \"ledger\", \"name\": \"bob\", \"since\": \"1h\"}", "\"number\":3");
+}
+
+static void check_keys(void)
+{
+	expect("{\"op\": \"key.create\", \"account\": \"bob\", \"name\": \"k\", \"models\": \"a*\", \"ip\": \"10.0.0.0/8\", \"expires\": \"30d\"}", "\"key\": \"fb_");
+	expect("{\"op\": \"key.create\", \"account\": \"bob\", \"ip\": \"10.0.0.0/33\"}", "no list of addresses");
+	expect("{\"op\": \"key.create\", \"account\": \"nobody\"}", "no account nobody");
+	expect("{\"op\": \"key.show\", \"id\": 1}", "\"models\": \"a*\"");
+	expect("{\"op\": \"key.set\", \"id\": 1, \"models\": \"\", \"expires\": null}", "\"models\": \"\", \"ip\": \"10.0.0.0/8\", \"expires\": null");
+	expect("{\"op\": \"key.import\", \"account\": \"bob\", \"sha256\": \"12\"}", "64 hexadecimal");
+	expect("{\"op\": \"key.import\", \"account\": \"bob\", \"sha256\": \"00000000000000000000000000000000000000000000000000000000000000aa\"}", "\"id\": 2");
+	expect("{\"op\": \"key.import\", \"account\": \"bob\", \"sha256\": \"00000000000000000000000000000000000000000000000000000000000000aa\"}", "there already");
+	expect("{\"op\": \"key.rotate\", \"id\": 1, \"grace_s\": 3600}", "\"key\": \"fb_");
+	expect("{\"op\": \"key.show\", \"id\": 1}", "\"state\": \"live\"");
+	expect("{\"op\": \"key.rotate\", \"id\": 3}", "\"id\": 4");
+	expect("{\"op\": \"key.show\", \"id\": 3}", "\"state\": \"revoked\"");
+	expect("{\"op\": \"key.rotate\", \"id\": 3}", "key 3 is revoked");
+	expect("{\"op\": \"key.revoke\", \"id\": 4}", "\"state\": \"revoked\"");
+	expect("{\"op\": \"key.revoke\", \"id\": 99}", "no key 99");
+}
+
+static void check_catalogue(void)
+{
+	expect("{\"op\": \"provider.add\", \"name\": \"p\", \"style\": \"smoke\", \"base_url\": \"http://h/v1\"}", "style smoke is not served");
+	expect("{\"op\": \"provider.add\", \"name\": \"p\", \"style\": \"openai\", \"base_url\": \"h/v1\"}", "http or https");
+	expect("{\"op\": \"provider.add\", \"name\": \"p\", \"style\": \"openai\", \"base_url\": \"http://h/v1\", \"key_env\": \"K\"}", "\"key_env\": \"K\"");
+	expect("{\"op\": \"model.add\", \"name\": \"m\", \"provider\": \"q\", \"input\": \"1\", \"output\": \"2\"}", "no provider q");
+	expect("{\"op\": \"model.add\", \"name\": \"m\", \"provider\": \"p\", \"input\": \"1\"}", "output is missing");
+	expect("{\"op\": \"model.add\", \"name\": \"m\", \"provider\": \"p\", \"input\": \"-1\", \"output\": \"2\"}", "below 0");
+	expect("{\"op\": \"model.add\", \"name\": \"m\", \"provider\": \"p\", \"input\": \"1\", \"output\": \"2\"}", "\"price_version\": 1");
+	expect("{\"op\": \"model.add\", \"name\": \"m\", \"provider\": \"p\", \"input\": \"1\", \"output\": \"3\"}", "\"price_version\": 2");
+	expect("{\"op\": \"model.show\", \"name\": \"m\"}", "\"output\": \"3.000000000\"");
+	expect("{\"op\": \"provider.remove\", \"name\": \"p\"}", "model m uses provider p");
+	expect("{\"op\": \"model.remove\", \"name\": \"m\"}", "\"ok\": true");
+	expect("{\"op\": \"model.show\", \"name\": \"m\"}", "no model m");
+	expect("{\"op\": \"provider.remove\", \"name\": \"p\"}", "\"ok\": true");
+}
+
+static void check_requests(void)
+{
+	expect("{", "not JSON");
+	expect("[]", "JSON object");
+	expect("{\"op\": \"x\", \"op\": \"y\"}", "not JSON");
+	expect("{\"op\": \"fly\"}", "no op fly");
+	expect("{}", "op is missing");
+	expect("{\"op\": \"verify\"}", "\"ok_books\": true");
+	expect("{\"op\": \"status\"}", "\"head_seal\": {");
+}
+
+/* Many at once make accounts and keys: each change is kept. */
+static void check_side_by_side(void)
+{
+	struct answer a = {0};
+	int status;
+	for (int i = 0; i < SIDE_BY_SIDE; i++) {
+		fflush(NULL);
+		pid_t child = fork();
+		TEST_MUST(child >= 0);
+		if (child == 0) {
+			test_bank_must(&bank, "{\"op\": \"account.create\", \"name\": \"side-%d\"}", i);
+			test_bank_must(&bank, "{\"op\": \"credit\", \"name\": \"side-%d\", \"amount\": \"1\"}", i);
+			test_bank_must(&bank, "{\"op\": \"key.create\", \"account\": \"side-%d\"}", i);
+			_exit(0);
+		}
+	}
+	for (int i = 0; i < SIDE_BY_SIDE; i++)
+		TEST_MUST(wait(&status) > 0 && WIFEXITED(status) && WEXITSTATUS(status) == 0);
+	TEST_MUST(test_bank_ask(&bank, "{\"op\": \"account.list\"}", keep, &a) && a.records == SIDE_BY_SIDE + 1);
+	a.records = 0;
+	TEST_MUST(test_bank_ask(&bank, "{\"op\": \"key.list\"}", keep, &a) && a.records == SIDE_BY_SIDE + 4);
+}
+
+/* Several requests in one write, then the connection stays; a line beyond all bounds ends it. */
+static void check_pipelined(void)
+{
+	static const char three[] = "{\"op\": \"ping\"}\n{\"op\": \"status\"}\n{\"op\": \"account.create\", \"name\": \"late\"}\n";
+	char error[FARE_ERROR_N], line[4096];
+	int fd = fare_bank_connect(&bank.conf, error), last = 0;
+	TEST_MUST(fd >= 0);
+	FILE *f = fdopen(fd, "r");
+	TEST_MUST(f && fare_write_all(fd, three, strlen(three)));
+	while (last < 3 && fgets(line, sizeof line, f))
+		last += strstr(line, "\"ok\": true") != NULL;
+	TEST_MUST(last == 3);
+	char *long_line = malloc(200000);
+	TEST_MUST(long_line);
+	memset(long_line, 'x', 200000);
+	(void)!fare_write_all(fd, long_line, 200000); /* may be cut off while writing */
+	TEST_MUST(!fgets(line, sizeof line, f));
+	free(long_line);
+	fclose(f);
+	expect("{\"op\": \"ping\"}", "\"ok\": true");
+}
+
+static void count_outages(void *arg, const struct fare_json *j)
+{
+	char kind[16];
+	if (test_text(j, "kind", kind, sizeof kind) && strcmp(kind, "outage") == 0)
+		(*(int *)arg)++;
+}
+
+static void end_bank(int signo, bool lose_holds)
+{
+	char path[FARE_PATH_N];
+	long pid = test_bank_pid(&bank);
+	TEST_MUST(kill((pid_t)pid, signo) == 0);
+	while (kill((pid_t)pid, 0) == 0)
+		usleep(2000);
+	TEST_MUST(fare_path(path, sizeof path, bank.conf.run, "holds") && (!lose_holds || unlink(path) == 0));
+}
+
+static int outages(void)
+{
+	int n = 0;
+	TEST_MUST(test_bank_ask(&bank, "{\"op\": \"ledger_all\"}", count_outages, &n));
+	return n;
+}
+
+/* Killed with its holds there: nothing is lost. Left in good order: nothing is lost either. Killed, and the holds gone, as after a power cut: noted, once. */
+static void check_outage(void)
+{
+	end_bank(SIGKILL, false);
+	TEST_MUST(outages() == 0);
+	end_bank(SIGTERM, true);
+	TEST_MUST(outages() == 0);
+	end_bank(SIGKILL, true);
+	TEST_MUST(outages() == 1);
+	end_bank(SIGKILL, false);
+	TEST_MUST(outages() == 1);
+	expect("{\"op\": \"balance\", \"name\": \"bob\"}", "\"available\": \"-0.500000000\"");
+	expect("{\"op\": \"key.show\", \"id\": 1}", "\"ip\": \"10.0.0.0/8\"");
+	expect("{\"op\": \"verify\"}", "\"ok_books\": true");
+}
+
+int main(void)
+{
+	signal(SIGPIPE, SIG_IGN);
+	test_bank_new(&bank);
+	check_accounts();
+	check_money();
+	check_keys();
+	check_catalogue();
+	check_requests();
+	check_side_by_side();
+	check_pipelined();
+	check_outage();
+	test_bank_must(&bank, "{\"op\": \"stop\"}");
+	test_bank_remove(&bank);
+	return 0;
+}

@@ -1,0 +1,125 @@
+/* Messages of call.sock: there and back, and every message cut short or lengthened is refused. */
+#include "base/first.h"
+
+#include <stdlib.h>
+
+#include "unit.h"
+
+#include "bank/proto.h"
+#include "base/log.h"
+
+static uint8_t bytes[FARE_MSG_MAX];
+static const struct fare_id id = {{1, 2, 3, [15] = 9}};
+
+static void check_head(struct fare_unpack *k, size_t n, enum fare_msg_type type, struct fare_msg_head *h)
+{
+	*k = (struct fare_unpack){.p = bytes, .n = n};
+	assert_true(fare_proto_head(k, h));
+	assert_int_equal(h->version, FARE_PROTO_VERSION);
+	assert_int_equal(h->type, type);
+	assert_true(fare_id_eq(h->call_id, id));
+}
+
+static void check_ask(void **state)
+{
+	struct fare_admit a = {.call_id = id, .key = {{7}}, .ip = "::1", .endpoint = FARE_CHAT, .model = "m", .prompt_bytes = 5, .text_bytes = 6, .images = 7, .choices = 8, .bound = FARE_NO_BOUND, .stream = true}, b;
+	struct fare_msg_head h;
+	struct fare_unpack k;
+	(void)state;
+	size_t n = fare_proto_ask(bytes, sizeof bytes, FARE_MSG_ADMIT, 3, &a);
+	check_head(&k, n, FARE_MSG_ADMIT, &h);
+	assert_int_equal(h.slot, 3);
+	assert_true(fare_proto_read_ask(&k, &h, &b));
+	assert_string_equal(b.ip, "::1");
+	assert_string_equal(b.model, "m");
+	assert_int_equal(b.bound, FARE_NO_BOUND);
+	assert_int_equal(b.key.b[0], 7);
+	assert_true(b.stream && b.choices == 8 && b.images == 7 && b.text_bytes == 6 && b.prompt_bytes == 5);
+	for (size_t cut = 0; cut <= n + 1; cut++) {
+		k = (struct fare_unpack){.p = bytes, .n = cut};
+		bool ok = fare_proto_head(&k, &h) && fare_proto_read_ask(&k, &h, &b);
+		assert_int_equal(ok, cut == n);
+	}
+	/* Longest texts fit a small message. */
+	memset(a.model, 'x', sizeof a.model - 1);
+	memset(a.ip, '1', sizeof a.ip - 1);
+	assert_true(fare_proto_ask(bytes, FARE_MSG_SMALL, FARE_MSG_ADMIT, 3, &a) > 0);
+	assert_int_equal(fare_proto_ask(bytes, 50, FARE_MSG_ADMIT, 3, &a), 0);
+}
+
+static void check_answers(void **state)
+{
+	struct fare_admit_answer a = {.granted = true, .grant = {.hold = {5}, .price_version = 6, .price = {1, 2, -1, -1, 3}, .bound = 77, .bound_ours = true, .bound_field = 2, .style = 1, .key_id = 8,
+		.account_id = 9, .max_input = 10, .max_output = 11, .upstream_model = "u", .provider = "p", .base_url = "http://x", .key_file = "f", .key_env = "e"}}, b;
+	struct fare_msg_head h;
+	struct fare_unpack k;
+	(void)state;
+	size_t n = fare_proto_answer(bytes, sizeof bytes, 3, id, &a);
+	check_head(&k, n, FARE_MSG_GRANT, &h);
+	assert_true(fare_proto_read_answer(&k, &h, &b));
+	assert_true(b.granted);
+	assert_int_equal(b.grant.hold.nano, 5);
+	assert_int_equal(b.grant.price.per_call, 3);
+	assert_int_equal(b.grant.price.cache_write, -1);
+	assert_int_equal(b.grant.max_output, 11);
+	assert_string_equal(b.grant.key_env, "e");
+	memset(a.grant.base_url, 'x', sizeof a.grant.base_url - 1);
+	memset(a.grant.key_file, 'x', sizeof a.grant.key_file - 1);
+	memset(a.grant.key_env, 'x', sizeof a.grant.key_env - 1);
+	memset(a.grant.provider, 'x', sizeof a.grant.provider - 1);
+	memset(a.grant.upstream_model, 'x', sizeof a.grant.upstream_model - 1);
+	assert_true(fare_proto_answer(bytes, FARE_MSG_SMALL, 3, id, &a) > 0);
+	a = (struct fare_admit_answer){.refused = FARE_BALANCE_TOO_LOW, .numbers = {.available = {-5}, .needed = {6}, .affordable = 7, .limit = 8}};
+	n = fare_proto_answer(bytes, sizeof bytes, 3, id, &a);
+	check_head(&k, n, FARE_MSG_REFUSE, &h);
+	assert_true(fare_proto_read_answer(&k, &h, &b));
+	assert_true(!b.granted && b.refused == FARE_BALANCE_TOO_LOW && b.numbers.available.nano == -5 && b.numbers.needed.nano == 6 && b.numbers.affordable == 7 && b.numbers.limit == 8);
+	/* A refusal under a grant's type is no answer. */
+	h.type = FARE_MSG_GRANT;
+	k = (struct fare_unpack){.p = bytes, .n = n};
+	struct fare_msg_head skipped;
+	assert_true(fare_proto_head(&k, &skipped));
+	assert_false(fare_proto_read_answer(&k, &h, &b));
+}
+
+static bool read_back(size_t n, struct fare_hello *h)
+{
+	struct fare_unpack k = {.p = bytes, .n = n};
+	struct fare_msg_head head;
+	return fare_proto_head(&k, &head) && head.type == FARE_MSG_HELLO && fare_proto_read_hello(&k, h);
+}
+
+static void check_hello(void **state)
+{
+	struct fare_listed *listed = fare_alloc(FARE_SLOTS_MAX * sizeof *listed), *got = fare_alloc(FARE_SLOTS_MAX * sizeof *got);
+	struct fare_hello h = {.incarnation = id, .worker_no = 1, .pid = 2, .slots = FARE_SLOTS_MAX, .count = FARE_SLOTS_MAX, .listed = listed}, r = {.listed = got};
+	(void)state;
+	for (unsigned i = 0; i < FARE_SLOTS_MAX; i++)
+		listed[i] = (struct fare_listed){(uint16_t)i, {{[14] = (uint8_t)(i >> 8), [15] = (uint8_t)i}}};
+	size_t n = fare_proto_hello(bytes, sizeof bytes, &h);
+	assert_true(n > 0); /* the fullest one fits */
+	assert_true(read_back(n, &r));
+	assert_int_equal(r.count, FARE_SLOTS_MAX);
+	assert_memory_equal(&got[8191], &listed[8191], sizeof *got);
+	assert_false(read_back(n - 1, &r));
+	/* More slots than there may be, more listed than slots, a slot beyond them, none at all. */
+	h.slots = FARE_SLOTS_MAX + 1;
+	h.count = 1;
+	assert_false(read_back(fare_proto_hello(bytes, sizeof bytes, &h), &r));
+	h.slots = 1;
+	h.count = 2;
+	assert_false(read_back(fare_proto_hello(bytes, sizeof bytes, &h), &r));
+	h.count = 1;
+	listed[0].slot = 1;
+	assert_false(read_back(fare_proto_hello(bytes, sizeof bytes, &h), &r));
+	h.slots = h.count = 0;
+	assert_false(read_back(fare_proto_hello(bytes, sizeof bytes, &h), &r));
+	free(listed);
+	free(got);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {cmocka_unit_test(check_ask), cmocka_unit_test(check_answers), cmocka_unit_test(check_hello)};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
