@@ -29,7 +29,9 @@ static bool admitted(struct fare_call *c, enum fare_asked asked, const struct fa
 	if (a->granted)
 		return true;
 	if (a->refused == FARE_BOUND_TOO_HIGH) {
-		fare_refusal_set(r, FARE_CODE_BAD_REQUEST, "max_tokens", "The model's own limit is %llu tokens of output.", (unsigned long long)a->numbers.limit);
+		const struct fare_json *j = &c->request.json;
+		bool newer = fare_json_member(j, fare_json_root(j), "max_completion_tokens") != NULL;
+		fare_refusal_set(r, FARE_CODE_BAD_REQUEST, newer ? "max_completion_tokens" : "max_tokens", "The model's own limit is %llu tokens of output.", (unsigned long long)a->numbers.limit);
 		return false;
 	}
 	fare_refusal_set(r, FARE_CODE_STORE_UNAVAILABLE, NULL, "The bank said what this worker does not understand.");

@@ -16,6 +16,14 @@ void fare_call_body_free(struct fare_call *c)
 	c->body.taken = 0;
 }
 
+void fare_call_bearer_free(struct fare_call *c)
+{
+	if (c->bearer)
+		fare_wipe(c->bearer, strlen(c->bearer));
+	free(c->bearer);
+	c->bearer = NULL;
+}
+
 void fare_call_free(struct fare_call *c)
 {
 	FARE_ASSERT(c->slot < 0);
@@ -27,7 +35,7 @@ void fare_call_free(struct fare_call *c)
 	fare_call_body_free(c);
 	fare_buf_release(&c->head);
 	fare_buf_release(&c->out);
-	fare_wipe(c->bearer, sizeof c->bearer);
+	fare_call_bearer_free(c);
 	c->ops->close(c->io);
 	free(c);
 }

@@ -21,7 +21,8 @@ enum {
 	FARE_OUT_MAX = 8 * 1024 * 1024,
 	FARE_BODY_LARGE = 256 * 1024, /* a stranger's body above it is not taken into memory */
 	FARE_HEAD_TOTAL_MAX = 64 * 1024, /* of a request's parameters, beside one value's limit */
-	FARE_ERROR_PASS_MAX = 4 * 1024 * 1024 /* of an upstream's error answer */
+	FARE_HEAD_PASS_MAX = 16 * 1024, /* of the upstream's header lines: web servers take 32 KiB */
+	FARE_ERROR_PASS_MAX = 1024 * 1024 /* of an upstream's error answer */
 };
 
 /* What becomes of the upstream's body. */
@@ -59,7 +60,7 @@ struct fare_call {
 	uint64_t text_bytes;
 	struct fare_grant grant;
 	char url[FARE_URL_N + 64];
-	char bearer[FARE_SECRET_N + 8]; /* "Bearer KEY", wiped when it is handed on; "": none */
+	char *bearer; /* "Bearer KEY", owned, wiped when it is handed on; NULL: none */
 
 	/* relay */
 	struct fare_transfer *transfer; /* NULL: not begun, or over */
@@ -100,6 +101,7 @@ void fare_step_own(struct fare_call *c);                /* GETs that we answer *
 void fare_call_refuse(struct fare_call *c);             /* says c->refusal, blocking */
 void fare_call_answer(struct fare_call *c, int status, struct fare_span body); /* JSON, blocking */
 void fare_call_body_free(struct fare_call *c);
+void fare_call_bearer_free(struct fare_call *c);
 void fare_call_free(struct fare_call *c);               /* closes io; gives back what it holds */
 
 /* Heads of answers: status line and what every answer carries. */

@@ -4,7 +4,6 @@
 #include "base/clock.h"
 #include "base/fault.h"
 #include "base/log.h"
-#include "base/secret.h"
 #include "flow/call.h"
 
 enum { DROP_MAX = 64 * 1024 };
@@ -94,7 +93,7 @@ void fare_call_start(struct fare_call *c, struct fare_loop *loop, struct fare_ne
 	};
 	struct fare_span body = fare_buf_span(&c->body.bytes);
 	struct fare_net_request request = {
-		.url = c->url, .post = true, .headers = headers, .header_count = FARE_ARRAY_N(headers) - (c->bearer[0] ? 0 : 1), .body = &body, .body_count = 1, .body_max = ANSWER_MAX,
+		.url = c->url, .post = true, .headers = headers, .header_count = FARE_ARRAY_N(headers) - (c->bearer ? 0 : 1), .body = &body, .body_count = 1, .body_max = ANSWER_MAX,
 		.timeouts = {.connect_ms = (uint64_t)conf->connect_timeout_ms, .first_byte_ms = (uint64_t)conf->first_byte_timeout_ms,
 			.idle_ms = (uint64_t)conf->idle_timeout_ms, .total_ms = (uint64_t)conf->total_timeout_ms},
 	};
@@ -111,7 +110,7 @@ void fare_call_start(struct fare_call *c, struct fare_loop *loop, struct fare_ne
 	fare_meter_sent(c->gate->link, c->slot, c->text_bytes); /* before the first byte (R13) */
 	fare_fault("worker_after_sent");
 	c->transfer = fare_net_start(net, &request, &events, c);
-	fare_wipe(c->bearer, sizeof c->bearer);
+	fare_call_bearer_free(c);
 }
 
 /* ---- The end */

@@ -50,7 +50,7 @@ void fare_head_upstream(struct fare_call *c)
 	struct fare_span name, value;
 	fare_head_begin(c, c->status, &c->head);
 	for (size_t i = 0; fare_transfer_header_at(c->transfer, i, &name, &value); i++) {
-		if (is_ours(name) || !fare_http_header_passes(name, value))
+		if (is_ours(name) || !fare_http_header_passes(name, value) || c->head.n + name.n + value.n > FARE_HEAD_PASS_MAX)
 			continue;
 		fare_buf_add_span(&c->head, name);
 		fare_buf_add_str(&c->head, ": ");

@@ -3,6 +3,7 @@
 
 #include <stdio.h>
 
+#include "base/log.h"
 #include "base/secret.h"
 #include "flow/call.h"
 
@@ -20,8 +21,11 @@ static bool set_bearer(struct fare_call *c)
 {
 	char key[FARE_SECRET_N];
 	bool good = fare_secrets_get(c->gate->secrets, c->grant.key_file, c->grant.key_env, key);
-	if (good && *key)
-		snprintf(c->bearer, sizeof c->bearer, "Bearer %s", key);
+	if (good && *key) {
+		size_t n = strlen(key) + sizeof "Bearer ";
+		c->bearer = fare_alloc(n);
+		snprintf(c->bearer, n, "Bearer %s", key);
+	}
 	fare_wipe(key, sizeof key);
 	return good;
 }

@@ -82,6 +82,8 @@ static bool take_data(struct fare_transfer *t, const char *p, size_t n)
 size_t fare_transfer_on_data(char *p, size_t size, size_t count, void *arg)
 {
 	struct fare_transfer *t = arg;
+	if (t->aborted)
+		return 0;
 	if (t->paused) {
 		t->curl_paused = true;
 		return CURL_WRITEFUNC_PAUSE;

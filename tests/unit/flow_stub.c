@@ -22,8 +22,10 @@ void stub_link_reset(const char *base_url)
 {
 	struct fare_grant *g = &stub_link.answer.grant;
 	memset(&stub_link, 0, sizeof stub_link);
+	pthread_mutex_lock(&lock); /* an upstream of the call before may still have a word to say */
 	notes[0] = 0;
 	last_usage = (struct fare_usage){0};
+	pthread_mutex_unlock(&lock);
 	stub_link.answer.granted = true;
 	g->hold.nano = FARE_NANO;
 	g->price = (struct fare_price){.input = 1000 * FARE_NANO, .output = 2000 * FARE_NANO, .cache_read = -1, .cache_write = -1};
@@ -203,9 +205,16 @@ const struct fare_io_ops stub_io_ops = {
 
 /* ---- The upstream */
 
-stub_script *stub_upstream_script;
+static stub_script *upstream_script;
 char stub_upstream_saw[65536];
 static int server_fd;
+
+void stub_upstream_does(stub_script *script)
+{
+	pthread_mutex_lock(&lock);
+	upstream_script = script;
+	pthread_mutex_unlock(&lock);
+}
 
 static bool request_take(int fd)
 {
@@ -228,7 +237,10 @@ static void *serve_one(void *arg)
 	int fd = (int)(intptr_t)arg;
 	if (request_take(fd)) {
 		stub_link_note("request");
-		stub_upstream_script(fd);
+		pthread_mutex_lock(&lock);
+		stub_script *script = upstream_script;
+		pthread_mutex_unlock(&lock);
+		script(fd);
 	}
 	close(fd);
 	return NULL;

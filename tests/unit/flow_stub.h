@@ -33,7 +33,7 @@ bool stub_io_wait_closed(struct stub_io *io);
 
 /* The upstream: each request is answered by this, on a thread of its own; fd is closed after it. */
 typedef void stub_script(int fd);
-extern stub_script *stub_upstream_script;
+void stub_upstream_does(stub_script *script);
 unsigned stub_upstream_start(void); /* its port */
 extern char stub_upstream_saw[65536];
 

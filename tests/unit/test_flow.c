@@ -107,7 +107,7 @@ static int gate_close(void **state)
 static void call(stub_script *script, const char *body)
 {
 	struct stub_io io;
-	stub_upstream_script = script;
+	stub_upstream_does(script);
 	stub_io_open(&io, params, body);
 	fare_gate_serve(&gate, &stub_io_ops, &io);
 	stub_io_read(&io, answer, sizeof answer, NULL);
@@ -219,7 +219,7 @@ static void test_caller_leaves(void **state)
 {
 	struct stub_io io;
 	(void)state;
-	stub_upstream_script = up_hang;
+	stub_upstream_does(up_hang);
 	stub_io_open(&io, params, streamed);
 	fare_gate_serve(&gate, &stub_io_ops, &io);
 	stub_io_read(&io, answer, sizeof answer, "one");
@@ -234,7 +234,7 @@ static void test_caller_left_early(void **state)
 {
 	struct stub_io io;
 	(void)state;
-	stub_upstream_script = up_json;
+	stub_upstream_does(up_json);
 	stub_io_open(&io, params, plain);
 	close(io.web);
 	fare_gate_serve(&gate, &stub_io_ops, &io);
@@ -258,7 +258,7 @@ static void test_caller_leaves_a_flood(void **state)
 	struct stub_io io;
 	(void)state;
 	conf.client_gone_ms = 60000;
-	stub_upstream_script = up_endless;
+	stub_upstream_does(up_endless);
 	stub_io_open(&io, params, streamed);
 	fare_gate_serve(&gate, &stub_io_ops, &io);
 	stub_io_read(&io, answer, sizeof answer, "0123456789");
@@ -274,7 +274,7 @@ static void test_caller_does_not_read(void **state)
 	struct stub_io io;
 	(void)state;
 	conf.idle_timeout_ms = 500;
-	stub_upstream_script = up_endless;
+	stub_upstream_does(up_endless);
 	stub_io_open(&io, params, streamed);
 	fare_gate_serve(&gate, &stub_io_ops, &io);
 	assert_true(stub_link_wait("final:client_gone settle"));
@@ -291,7 +291,7 @@ static void test_slow_reader_gets_all(void **state)
 	struct stub_io io;
 	(void)state;
 	conf.total_timeout_ms = 1500; /* ends the endless stream while much of it is unread */
-	stub_upstream_script = up_endless;
+	stub_upstream_does(up_endless);
 	stub_io_open(&io, params, streamed);
 	fare_gate_serve(&gate, &stub_io_ops, &io);
 	size_t n = 0;
@@ -312,7 +312,7 @@ static void test_cut(void **state)
 {
 	struct stub_io io;
 	(void)state;
-	stub_upstream_script = up_hang;
+	stub_upstream_does(up_hang);
 	stub_io_open(&io, params, streamed);
 	fare_gate_serve(&gate, &stub_io_ops, &io);
 	stub_io_read(&io, answer, sizeof answer, "one");
