@@ -9,7 +9,8 @@
  * op                 members (optional ones in [])                                                 answer
  * ping                                                                                            last line
  * keep                                                                                            last line; the bank does not leave while this connection is open
- * stop                                                                                            last line; then the bank leaves in good order (holds stay in their file)
+ * stop                                                                                            last line; then the bank leaves in good order (holds of running calls stay in their
+ *                                                                                                 file); the connection ends when it has left, its lock free
  * reload                                                                                          last line; settings are read again
  * status                                                                                          one status record
  * account.create     name, [credit_limit]                                                         the account record

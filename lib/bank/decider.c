@@ -44,8 +44,10 @@ void fare_decider_release(struct fare_decider *d)
 void fare_decider_time(struct fare_decider *d, uint64_t wall_ms)
 {
 	enum { STEP_TOLD_MS = 1000 };
-	if (wall_ms + STEP_TOLD_MS < d->now_ms && d->now_ms - wall_ms > STEP_TOLD_MS)
+	bool behind = wall_ms < d->now_ms && d->now_ms - wall_ms > STEP_TOLD_MS;
+	if (behind && !d->behind)
 		fare_log(FARE_WARN, "the clock is %llu ms behind what it said before: time stands still until it has caught up", (unsigned long long)(d->now_ms - wall_ms));
+	d->behind = behind;
 	if (wall_ms > d->now_ms)
 		d->now_ms = wall_ms;
 }

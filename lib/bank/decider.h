@@ -73,6 +73,7 @@ struct fare_decider {
 	struct fare_decider_out out;
 	uint64_t default_max_tokens, image_tokens; /* settings */
 	uint64_t now_ms;           /* wall, never back */
+	bool behind;               /* the clock has stepped back, and it was told */
 	struct fare_holds holds;
 	struct fare_worker *workers;
 	struct fare_index accounts, keys, providers, models; /* models: every price version */

@@ -13,7 +13,7 @@
 #include "base/log.h"
 #include "bank/server_inner.h"
 
-enum { BACKLOG = 512, OUT_MAX = 64 * 1024 * 1024, PUSH_AT = 64 * 1024, PUSH_WAIT_MS = 30000 };
+enum { BACKLOG = 512, OUT_MAX = 64 * 1024 * 1024, OUT_HIGH = 1024 * 1024, PUSH_AT = 64 * 1024, PUSH_WAIT_MS = 30000, PUSH_LOOK_MS = 200 };
 
 static void serve_next(struct fare_admin *c);
 
@@ -62,8 +62,9 @@ static bool flush(struct fare_admin *c)
 		}
 		fare_buf_drop(&c->out, (size_t)n);
 	}
-	/* While an answer is under way no more is read: what waits is bounded by the socket. */
-	fare_watch_set(c->watch, (c->busy || c->waits ? 0u : (unsigned)FARE_READ) | (c->out.n ? (unsigned)FARE_WRITE : 0u));
+	/* While an answer is under way, or not taken, no more is read: what waits is bounded by the socket. */
+	bool full = c->busy || c->waits || c->out.n > OUT_HIGH;
+	fare_watch_set(c->watch, (full ? 0u : (unsigned)FARE_READ) | (c->out.n ? (unsigned)FARE_WRITE : 0u));
 	return true;
 }
 
@@ -316,11 +317,7 @@ void fare_admin_close(struct fare_bank *b)
 	if (b->admin_fd >= 0)
 		close(b->admin_fd);
 	b->admin_fd = -1;
-	for (struct fare_admin *c = b->admins, *next; c; c = next) {
-		next = c->next;
-		if (!c->busy)
-			admin_gone(c); /* what is being read or written for others ends with the process */
-	}
+	/* Connections end with the process: who reads their end knows that the bank has left, lock and all. */
 }
 
 /* ---- Readers */
@@ -362,6 +359,23 @@ void fare_admin_read(struct fare_admin *c, void (*fn)(struct fare_admin *))
 	pthread_mutex_unlock(&r->lock);
 }
 
+/* Only its own reader waits for a client that does not read; not for long, and not when the bank leaves. */
+static bool wait_writable(struct fare_admin *c)
+{
+	struct fare_readers *r = &c->bank->readers;
+	struct pollfd p = {.fd = c->fd, .events = POLLOUT};
+	for (int waited = 0; waited < PUSH_WAIT_MS; waited += PUSH_LOOK_MS) {
+		if (poll(&p, 1, PUSH_LOOK_MS) > 0)
+			return true;
+		pthread_mutex_lock(&r->lock);
+		bool stopping = r->stopping;
+		pthread_mutex_unlock(&r->lock);
+		if (stopping)
+			return false;
+	}
+	return false;
+}
+
 bool fare_admin_push(struct fare_admin *c)
 {
 	size_t done = 0;
@@ -370,14 +384,13 @@ bool fare_admin_push(struct fare_admin *c)
 	if (c->out.n < PUSH_AT)
 		return true;
 	while (done < c->out.n) {
-		struct pollfd p = {.fd = c->fd, .events = POLLOUT};
 		ssize_t n = send(c->fd, c->out.p + done, c->out.n - done, MSG_DONTWAIT | MSG_NOSIGNAL);
 		if (n > 0) {
 			done += (size_t)n;
 			continue;
 		}
-		bool again = n < 0 && (errno == EAGAIN || errno == EINTR) && poll(&p, 1, PUSH_WAIT_MS) > 0;
-		if (!again) { /* gone, or it does not read: only its own reader has waited */
+		bool again = n < 0 && (errno == EAGAIN || errno == EINTR) && wait_writable(c);
+		if (!again) {
 			c->out.failed = true;
 			return false;
 		}

@@ -166,6 +166,24 @@ static void check_pipelined(void)
 	expect("{\"op\": \"ping\"}", "\"ok\": true");
 }
 
+/* One that asks and asks, and never reads, holds nobody else up: neither answers from memory nor scans. */
+static void check_slow_client(const char *request)
+{
+	char error[FARE_ERROR_N];
+	struct fare_buf many;
+	int fd = fare_bank_connect(&bank.conf, error);
+	fare_buf_init(&many, 1 << 20);
+	for (int i = 0; i < 1000; i++)
+		fare_buf_add_str(&many, request);
+	TEST_MUST(fd >= 0 && fare_fd_nonblock(fd, true) && !many.failed);
+	TEST_MUST(write(fd, many.p, many.n) > 0);
+	for (int i = 0; i < 20; i++)
+		expect("{\"op\": \"balance\", \"name\": \"bob\"}", "\"ok\": true");
+	expect("{\"op\": \"ledger\", \"name\": \"bob\"}", "\"number\":3");
+	close(fd);
+	fare_buf_release(&many);
+}
+
 static void count_outages(void *arg, const struct fare_json *j)
 {
 	char kind[16];
@@ -217,6 +235,8 @@ int main(void)
 	check_requests();
 	check_side_by_side();
 	check_pipelined();
+	check_slow_client("{\"op\": \"account.list\"}\n");
+	check_slow_client("{\"op\": \"ledger_all\"}\n");
 	check_outage();
 	test_bank_must(&bank, "{\"op\": \"stop\"}");
 	test_bank_remove(&bank);
