@@ -163,6 +163,18 @@ static enum fare_ending ending_tapped(struct fare_call *c, enum fare_net_result 
 	return end == FARE_TAP_GARBAGE ? FARE_STREAM_ERROR : FARE_TRUNCATED;
 }
 
+/* The upstream gave nothing to charge for, and not because its answer was cut off when the caller left. */
+static bool upstream_failed(const struct fare_call *c, enum fare_ending ending)
+{
+	if (ending != FARE_UPSTREAM_ERROR)
+		return false;
+	if (c->pass != FARE_PASS_TAP)
+		return c->pass != FARE_PASS_NONE;
+	enum fare_tap_end end = fare_tap_end(c->tap);
+	bool nothing = !c->event_stream || fare_tap_text_bytes(c->tap) == 0;
+	return c->received && nothing && (end == FARE_TAP_ERROR || end == FARE_TAP_GARBAGE);
+}
+
 static enum fare_ending ending_of(struct fare_call *c, enum fare_net_result result)
 {
 	enum fare_ending ending;
@@ -172,7 +184,7 @@ static enum fare_ending ending_of(struct fare_call *c, enum fare_net_result resu
 		ending = FARE_UPSTREAM_ERROR; /* the caller sees what came of it */
 	else
 		ending = ending_unrelayed(c, result);
-	return c->gone && !c->gone_late ? FARE_CLIENT_GONE : ending;
+	return c->gone && !c->gone_late && !upstream_failed(c, ending) ? FARE_CLIENT_GONE : ending;
 }
 
 /* What is still to be said goes into out. */

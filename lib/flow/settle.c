@@ -33,7 +33,7 @@ void fare_step_meter(struct fare_call *c)
 void fare_step_settle(struct fare_call *c)
 {
 	struct fare_charge charge;
-	if (c->received)
+	if (c->received && c->pass == FARE_PASS_TAP) /* else the meter never says that anything came: were this worker killed here, the call would be charged for an error */
 		fare_step_meter(c);
 	struct fare_meter_reading m = {
 		.state = FARE_METER_FINAL, .ending = (uint8_t)c->ending, .received = c->received, .prompt_text = c->text_bytes,

@@ -61,6 +61,17 @@ static void up_402(int fd) { put(fd, "HTTP/1.1 402 No\r\nContent-Length: 2\r\n\r
 static void up_429(int fd) { put(fd, "HTTP/1.1 429 Slow\r\nContent-Type: application/json\r\nRetry-After: 9\r\nContent-Length: 12\r\n\r\n{\"error\": 1}"); }
 static void up_302(int fd) { put(fd, "HTTP/1.1 302 Found\r\nLocation: http://127.0.0.1/\r\nContent-Length: 0\r\n\r\n"); }
 static void up_not_json(int fd) { put(fd, "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 5\r\n\r\nhello"); }
+static void after_caller_left(int fd, const char *answer_text)
+{
+	stub_link_note("asked");
+	poll(NULL, 0, 300);
+	put(fd, answer_text);
+	stub_link_note("answered");
+}
+static void up_late_500(int fd) { after_caller_left(fd, "HTTP/1.1 500 Bad\r\nContent-Type: application/json\r\nContent-Length: 12\r\n\r\n{\"error\": 1}"); }
+static void up_late_401(int fd) { after_caller_left(fd, "HTTP/1.1 401 No\r\nContent-Length: 8\r\n\r\nour-key!"); }
+static void up_late_not_json(int fd) { after_caller_left(fd, "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 5\r\n\r\nhello"); }
+static void up_late_error_event(int fd) { after_caller_left(fd, SSE_HEAD "event: error\ndata: {\"error\":{\"message\":\"no\"}}\n\n"); }
 static void up_late(int fd)
 {
 	put(fd, SSE_HEAD);
@@ -252,6 +263,29 @@ static void test_large_body_of_a_stranger(void **state)
 	refused(large, NULL, "Status: 401", "key_unknown", "");
 }
 
+/* The caller leaves, and then the upstream fails: free, as for one who stayed. */
+static void test_caller_leaves_before_an_error(void **state)
+{
+	static const struct { stub_script *script; const char *body; } cases[] = {
+		{up_late_500, plain}, {up_late_401, plain}, {up_late_not_json, plain}, {up_late_error_event, streamed},
+	};
+	(void)state;
+	conf.client_gone_ms = 15000;
+	for (size_t i = 0; i < FARE_ARRAY_N(cases); i++) {
+		struct stub_io io;
+		stub_link_reset(base_url);
+		stub_upstream_script = cases[i].script;
+		stub_io_open(&io, params, cases[i].body);
+		fare_gate_serve(&gate, &stub_io_ops, &io);
+		assert_true(stub_link_wait("asked"));
+		close(io.web);
+		assert_true(stub_link_wait("settle"));
+		if (!strstr(stub_link_notes(), "final:upstream_error settle"))
+			fail_msg("%zu: %s", i, stub_link_notes());
+		assert_true(stub_io_wait_closed(&io));
+	}
+}
+
 /* It leaves amid an endless stream: read on for client_gone_bytes only. */
 static void test_caller_leaves_a_flood(void **state)
 {
@@ -368,7 +402,7 @@ int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, gate_open, gate_close)
 	const struct CMUnitTest tests[] = {
-		T(test_json), T(test_stream), T(test_upstream_errors), T(test_timeouts), T(test_silence), T(test_caller_leaves), T(test_caller_left_early), T(test_large_body_of_a_stranger), T(test_caller_leaves_a_flood),
+		T(test_json), T(test_stream), T(test_upstream_errors), T(test_timeouts), T(test_silence), T(test_caller_leaves), T(test_caller_leaves_before_an_error), T(test_caller_left_early), T(test_large_body_of_a_stranger), T(test_caller_leaves_a_flood),
 		T(test_caller_does_not_read), T(test_slow_reader_gets_all), T(test_cut), T(test_refusals), T(test_refused_by_the_bank),
 	};
 	unsetenv("http_proxy");
