@@ -89,11 +89,13 @@ void fare_meter_unmap(struct fare_meter_slot *slots, unsigned count, int *fd)
 	*fd = -1;
 }
 
+bool fare_meter_head(int fd, struct fare_meter_head *head) { return pread(fd, head, sizeof *head, 0) == (ssize_t)sizeof *head; }
+
 static bool head_fits(int fd, unsigned worker_no, struct fare_id incarnation, struct fare_meter_head *head)
 {
 	uint8_t boot[FARE_BOOT_ID_N];
 	struct stat st;
-	return fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && pread(fd, head, sizeof *head, 0) == (ssize_t)sizeof *head && memcmp(head->magic, magic, sizeof magic) == 0 &&
+	return fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && fare_meter_head(fd, head) && memcmp(head->magic, magic, sizeof magic) == 0 &&
 	       fare_clock_boot_id(boot) && memcmp(head->boot, boot, sizeof boot) == 0 && head->worker_no == worker_no &&
 	       memcmp(head->incarnation, incarnation.b, sizeof incarnation.b) == 0;
 }

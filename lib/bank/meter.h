@@ -58,6 +58,7 @@ void fare_meter_name(char out[FARE_METER_NAME_N], unsigned worker_no, struct far
 bool fare_meter_name_parse(const char *name, unsigned *worker_no, struct fare_id *incarnation) FARE_MUST;
 /* A descriptor for reading, or -1: not there, not a meter, of another boot, or of another incarnation than its name says. */
 int fare_meter_open(const char *run, unsigned worker_no, struct fare_id incarnation, struct fare_meter_head *head);
+bool fare_meter_head(int fd, struct fare_meter_head *head) FARE_MUST;
 /* False: unreadable, another call than expected, or numbers that no worker writes: `meter_damaged`. */
 bool fare_meter_read(int fd, unsigned slot, struct fare_id expected, struct fare_meter_reading *out) FARE_MUST;
 bool fare_meter_is_dead(int fd); /* got its lock: the worker is gone, and what it wrote is final */

@@ -101,8 +101,23 @@ bool fare_call_read_meter(void *bank, struct fare_worker *w, unsigned slot, stru
 
 /* ---- Hello */
 
-static bool is_alive(struct fare_bank *b, const struct fare_hello *h, int *meter_fd)
+/* Only the process that made a meter speaks for its incarnation: another one's hello would end its calls. A worker that was heard is known by its process, not by what its file says now. */
+static bool speaks_for(const struct fare_conn *c, const struct fare_worker *known, int meter_fd, struct fare_hello *h)
 {
+	struct fare_meter_head head;
+	uid_t uid;
+	pid_t pid;
+	if (!fare_peer_uid(c->fd, &uid, &pid))
+		return false;
+	h->pid = (uint32_t)pid;
+	if (known && known->pid)
+		return known->pid == h->pid;
+	return fare_meter_head(meter_fd, &head) && head.pid == h->pid;
+}
+
+static bool is_alive(const struct fare_conn *c, struct fare_hello *h, int *meter_fd)
+{
+	struct fare_bank *b = c->bank;
 	struct fare_meter_head head;
 	struct fare_worker *known = fare_decider_worker(&b->d, h->incarnation);
 	if (known && (known->dead || known->no != h->worker_no))
@@ -111,7 +126,7 @@ static bool is_alive(struct fare_bank *b, const struct fare_hello *h, int *meter
 	if (*meter_fd < 0)
 		return false;
 	/* R4: a hello that a dead worker left in the socket does not count. */
-	if (!fare_meter_is_dead(*meter_fd))
+	if (speaks_for(c, known, *meter_fd, h) && !fare_meter_is_dead(*meter_fd))
 		return true;
 	if (!known || known->meter_fd != *meter_fd)
 		close(*meter_fd);
@@ -124,7 +139,7 @@ static bool on_hello(struct fare_conn *c, struct fare_unpack *k, const struct fa
 	struct fare_hello h = {.incarnation = head->call_id};
 	int meter_fd;
 	h.listed = fare_alloc(FARE_SLOTS_MAX * sizeof *h.listed);
-	bool ok = fare_proto_read_hello(k, &h) && is_alive(b, &h, &meter_fd);
+	bool ok = fare_proto_read_hello(k, &h) && is_alive(c, &h, &meter_fd);
 	struct fare_worker *w = ok ? fare_decider_hello(&b->d, &h) : NULL;
 	free(h.listed);
 	if (!w)
@@ -140,6 +155,8 @@ static bool on_hello(struct fare_conn *c, struct fare_unpack *k, const struct fa
 
 static bool ask_is_sane(const struct fare_admit *a)
 {
+	if (fare_id_is_zero(a->call_id)) /* no ledger takes it: its hold would stay for ever */
+		return false;
 	bool endpoint = a->endpoint == FARE_CHAT || a->endpoint == FARE_COMPLETIONS || a->endpoint == FARE_EMBEDDINGS;
 	return endpoint && a->choices >= 1 && a->choices <= FARE_CHOICES_MAX && (a->bound >= 0 || a->bound == FARE_NO_BOUND);
 }
