@@ -216,7 +216,9 @@ static void recover_one(struct fare_decider *d, struct fare_hold *h)
 	worker_slots(w, h->slot + 1);
 	struct fare_slot_memory *m = &w->memory[h->slot];
 	bool live = atomic_load(&h->state) == FARE_HOLD_LIVE;
-	*m = (struct fare_slot_memory){.last = h->call_id, .hold = h, .known = live ? FARE_SLOT_LIVE : FARE_SLOT_DECIDED};
+	/* A parked charge keeps its record; the slot's next call is what the slot is about. */
+	if (m->known == FARE_SLOT_NONE || fare_id_cmp(m->last, h->call_id) < 0)
+		*m = (struct fare_slot_memory){.last = h->call_id, .hold = h, .known = live ? FARE_SLOT_LIVE : FARE_SLOT_DECIDED};
 	w->holds++;
 	if (!a)
 		fare_log(FARE_ALARM, "a hold names account %llu, which is not there", (unsigned long long)h->account);

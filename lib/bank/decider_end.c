@@ -148,7 +148,7 @@ static void look_over(struct fare_decider *d, const struct fare_job *job)
 		fare_id_text(id, text);
 		fare_log(FARE_ALARM, "call %s: settled, but there is neither hold nor entry", text);
 	}
-	if (!w)
+	if (!w || job->slot >= w->slots) /* it may have died meanwhile, and have come again as another with fewer slots */
 		return;
 	if (fare_id_eq(w->memory[job->slot].last, id))
 		w->memory[job->slot].known = FARE_SLOT_ENDED;

@@ -581,6 +581,48 @@ static void check_time_stands(void **state)
 	assert_int_equal(x->d.now_ms, 1000000);
 }
 
+/* A charge that the writer refuses keeps its record; the slot's next call is not forgotten for it. */
+static void check_parked(void **state)
+{
+	struct world *x = *state;
+	struct fare_worker *w = hello(x, 1, NULL, 0);
+	admit(x, w, 1, 1, 10);
+	admit(x, w, 0, 2, 10);
+	meter(x, 1, FARE_METER_FINAL, 1);
+	meter(x, 2, FARE_METER_FINAL, 2);
+	meter(x, 3, FARE_METER_FINAL, 3);
+	fare_decider_end(&x->d, w, 1, id_of(1), false); /* its record is the next one's, before the parked one's */
+	write_all(x);
+	fare_decider_end(&x->d, w, 0, id_of(2), false);
+	struct fare_job *job = x->first;
+	x->first = NULL;
+	x->last = &x->first;
+	job->op.applied = FARE_REFUSED_OP;
+	fare_decider_durable(&x->d, job);
+	assert_true(admit(x, w, 0, 3, 10)->answer.granted);
+	bank_restarts(x);
+	w = hello(x, 1, (struct fare_listed[]){{0, id_of(3)}}, 1);
+	fare_decider_end(&x->d, w, 0, id_of(3), false);
+	write_all(x);
+	assert_non_null(entry_of(x, id_of(3)));
+	assert_int_equal(x->d.holds.used, 0);
+}
+
+/* The answer of a look finds its worker come again with fewer slots. */
+static void check_late_look(void **state)
+{
+	struct world *x = *state;
+	struct fare_worker *w = hello(x, 1, NULL, 0);
+	fare_decider_end(&x->d, w, SLOTS - 1, id_of(1), true);
+	fare_decider_dead(&x->d, w);
+	fare_decider_forget(&x->d, w);
+	struct fare_hello h = {.incarnation = {{1}}, .worker_no = 1, .slots = 1};
+	w = fare_decider_hello(&x->d, &h);
+	w->conn = &x->conn;
+	write_all(x);
+	assert_int_equal(x->told_n, 0);
+}
+
 int main(void)
 {
 	fare_log_level(FARE_ALARM);
@@ -588,7 +630,7 @@ int main(void)
 #define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
 		TEST(check_refusals), TEST(check_numbers_of_402), TEST(check_our_bound), TEST(check_hold), TEST(check_overloaded), TEST(check_settle), TEST(check_over_hold), TEST(check_grant_again),
 		TEST(check_r3_r10), TEST(check_r4_dead), TEST(check_r5_decided_price), TEST(check_entry_found_at_start), TEST(check_r8_refused_stays), TEST(check_r8_void_of_unknown),
-		TEST(check_live_after_restart), TEST(check_damaged_meter), TEST(check_credit_and_debit), TEST(check_model_versions), TEST(check_time_stands),
+		TEST(check_live_after_restart), TEST(check_damaged_meter), TEST(check_credit_and_debit), TEST(check_model_versions), TEST(check_time_stands), TEST(check_parked), TEST(check_late_look),
 #undef TEST
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
