@@ -14,7 +14,8 @@ enum { CTL_OK = 0, CTL_FAILED = 1, CTL_MISUSE = 2, CTL_ARGS_MAX = 14, CTL_LINE_M
 /* How a word of the command line is checked, and what it becomes in the request. */
 enum ctl_kind {
 	CTL_NONE,
-	CTL_NAME,       /* an account's, key's, provider's or model's */
+	CTL_NAME,       /* an account's or provider's */
+	CTL_MODEL,      /* a model's: slashes and colons too */
 	CTL_AMOUNT,     /* above 0 */
 	CTL_AMOUNT_0,   /* 0 or above; prices too */
 	CTL_TEXT,       /* any text of one line */

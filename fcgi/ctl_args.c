@@ -41,12 +41,11 @@ int ctl_misuse(const struct ctl_command *cmd, const char *fmt, ...)
 	return CTL_MISUSE;
 }
 
-static bool is_name(struct fare_span s)
+static bool is_name(struct fare_span s, const char *marks)
 {
 	for (size_t i = 0; i < s.n; i++) {
 		char c = s.p[i];
-		/* Models of some providers have slashes and colons; the bank is stricter where it must be. */
-		if (!((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || (i && strchr("._-@/:+", c))))
+		if (!((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || (i && strchr(marks, c))))
 			return false;
 	}
 	return s.n > 0 && s.n < FARE_NAME_N;
@@ -110,7 +109,8 @@ static bool add_number(struct fare_buf *out, struct fare_span s, uint64_t min)
 static const char *kind_wants(enum ctl_kind kind)
 {
 	static const char *const wants[] = {
-		[CTL_NAME] = "a name of letters, digits and . _ - @ / : +, at most 127",
+		[CTL_NAME] = "a name of letters, digits and . _ - @, at most 127",
+		[CTL_MODEL] = "a name of letters, digits and . _ - @ / : +, at most 127",
 		[CTL_AMOUNT] = "an amount above 0 with at most nine decimals, like 5 or 0.25",
 		[CTL_AMOUNT_0] = "an amount of 0 or above with at most nine decimals, like 0.15",
 		[CTL_TEXT] = "one line of text, at most 511 bytes",
@@ -148,7 +148,9 @@ static bool value_add(const struct ctl_arg *a, struct fare_span s, struct fare_b
 	case CTL_ID:
 		return add_number(out, s, a->kind == CTL_ID);
 	case CTL_NAME:
-		return is_name(s) && fare_buf_add_json(out, s);
+		return is_name(s, "._-@") && fare_buf_add_json(out, s);
+	case CTL_MODEL:
+		return is_name(s, "._-@/:+") && fare_buf_add_json(out, s);
 	case CTL_TEXT:
 	case CTL_KEY_FILE:
 		return is_text(s) && fare_buf_add_json(out, s);

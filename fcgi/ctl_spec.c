@@ -7,6 +7,7 @@
 #include "ctl.h"
 
 #define NAME_OF(what) {.word = what, .member = "name", .kind = CTL_NAME, .required = true}
+#define MODEL_NAME {.word = "NAME", .member = "name", .kind = CTL_MODEL, .required = true}
 #define KEY_ID {.word = "ID", .member = "id", .kind = CTL_ID, .required = true}
 #define NOT_YET(option, value) {.word = option, .kind = CTL_NOT_YET, .shown = value}
 #define KEY_OPTIONS \
@@ -63,8 +64,8 @@ static const struct ctl_command commands[] = {
 	{"provider", "test", NULL, {NAME_OF("NAME")}, .help = "asks it for its models with its key"},
 	{"provider", "remove", "provider.remove", {NAME_OF("NAME")}, .columns = PROVIDER_COLUMNS, .help = "forgets one that no model uses"},
 	{"model", "add", "model.add",
-		{NAME_OF("NAME"), {.word = "--provider", .member = "provider", .kind = CTL_NAME, .required = true, .shown = "P"},
-			{.word = "--upstream-name", .member = "upstream", .kind = CTL_NAME, .shown = "M"},
+		{MODEL_NAME, {.word = "--provider", .member = "provider", .kind = CTL_NAME, .required = true, .shown = "P"},
+			{.word = "--upstream-name", .member = "upstream", .kind = CTL_MODEL, .shown = "M"},
 			{.word = "--input", .member = "input", .kind = CTL_AMOUNT_0, .required = true, .shown = "USD"},
 			{.word = "--output", .member = "output", .kind = CTL_AMOUNT_0, .required = true, .shown = "USD"},
 			{.word = "--cache-read", .member = "cache_read", .kind = CTL_AMOUNT_0, .shown = "USD"},
@@ -74,8 +75,8 @@ static const struct ctl_command commands[] = {
 			{.word = "--bound-field", .member = "bound_field", .kind = CTL_BOUND_FIELD, .shown = "max_tokens|max_completion_tokens"}},
 		.columns = MODEL_COLUMNS, .help = "what callers may ask for, and its price in dollars per million tokens"},
 	{"model", "list", "model.list", .columns = MODEL_COLUMNS, .help = "all models"},
-	{"model", "show", "model.show", {NAME_OF("NAME")}, .columns = MODEL_COLUMNS, .help = "one model"},
-	{"model", "remove", "model.remove", {NAME_OF("NAME")}, .columns = MODEL_COLUMNS, .help = "no longer offers it"},
+	{"model", "show", "model.show", {MODEL_NAME}, .columns = MODEL_COLUMNS, .help = "one model"},
+	{"model", "remove", "model.remove", {MODEL_NAME}, .columns = MODEL_COLUMNS, .help = "no longer offers it"},
 	{"verify", NULL, "verify", .result = CTL_VERIFY, .help = "recomputes every entry, chain, balance, seal and cost"},
 	{"status", NULL, "status", .result = CTL_STATUS, .help = "keeper, workers, holds, the ledger's head"},
 	{"bank", "stop", "stop", .result = CTL_QUIET, .no_start = true, .help = "asks a running bank to leave"},

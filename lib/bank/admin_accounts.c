@@ -155,6 +155,13 @@ static void read_corrects(struct fare_admin *c, struct fare_entry *e)
 	e->kind = FARE_KIND_CORRECTION;
 }
 
+static void say_beyond(struct fare_admin *c, const char *account, struct fare_amount available)
+{
+	char text[FARE_AMOUNT_TEXT_N];
+	fare_amount_text_short(available, text);
+	fare_arg_wrong(c, "%.127s has %s available: a debit beyond that needs --force", account, text);
+}
+
 /* On a reader's thread: a debit beyond what is available is refused, but for one that was done before. */
 static void read_repeat(struct fare_admin *c)
 {
@@ -163,7 +170,7 @@ static void read_repeat(struct fare_admin *c)
 	c->more = ", \"already\": true";
 	c->read_failed = r < 0;
 	if (r == 0)
-		fare_arg_wrong(c, "%.100s has less than that available (force takes it all the same)", c->account_name);
+		say_beyond(c, c->account_name, c->read_available);
 	else if (r > 0 && e.amount.nano != c->read_amount.nano)
 		fare_arg_wrong(c, "ref %.100s was used before, for another amount", c->name);
 	if (r <= 0 || c->bad)
@@ -177,6 +184,7 @@ static void look_for_repeat(struct fare_admin *c, const struct fare_acct *a, con
 	c->account = a->rec.id;
 	c->read_kind = e->kind;
 	c->read_amount = fare_nano(-e->amount.nano);
+	c->read_available = fare_decider_available(a);
 	memcpy(c->name, e->ref, sizeof c->name);
 	memcpy(c->account_name, a->rec.name, sizeof c->account_name);
 	fare_admin_read(c, read_repeat);
@@ -198,7 +206,7 @@ static void money(struct fare_admin *c, bool is_debit)
 		return;
 	}
 	if (beyond)
-		fare_arg_wrong(c, "%s has less than that available (force takes it all the same)", a->rec.name);
+		say_beyond(c, a->rec.name, fare_decider_available(a));
 	if (c->bad || !a) {
 		fare_admin_fail(c, "%s", c->error);
 		return;

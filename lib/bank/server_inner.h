@@ -67,7 +67,7 @@ struct fare_admin {
 	uint64_t account, from, since_ms; /* what it reads */
 	char name[FARE_NAME_N], account_name[FARE_NAME_N];
 	uint8_t read_kind;
-	struct fare_amount read_amount;
+	struct fare_amount read_amount, read_available;
 	bool read_failed;
 	const char *more;       /* further members of its last line */
 };

@@ -52,7 +52,9 @@ run account create bob
 is "account create, for people: a title and a row" 2 "$(printf '%s\n' "$out" | wc -l)"
 fails "account there already" 1 alice account create alice
 fails "no such account" 1 nobody-here account show nobody-here
-fails "a name with a space" 2 NAME account create "a b"
+for name in "a b" a/b a:b -x é "$(printf 'a\nb')" "" "$(printf '%0128d' 1)"; do
+	fails "a name that is none ($name)" 2 "not a name" account create "$name"
+done
 fails "a name missing" 2 "NAME is missing" account create
 run account list --json
 json "account list" 2 name state balance
@@ -76,7 +78,8 @@ is "available has the credit limit in it" 6.000000001 "$(printf '%s' "$out" | fi
 fails "credit of nothing" 2 AMOUNT credit alice 0
 fails "credit below nothing" 2 AMOUNT credit alice -1
 fails "ten decimals" 2 AMOUNT credit alice 0.0000000001
-fails "debit beyond" 1 available debit alice 7
+fails "debit beyond" 1 "alice has 6.000000001 available: a debit beyond that needs --force" debit alice 7
+fails "debit beyond, with a ref" 1 "alice has 6.000000001 available" debit alice 7 --ref never-done
 run debit alice 2 --json
 is "debit: signed by its effect" -2.000000000 "$(printf '%s' "$out" | field amount)"
 run debit alice 7 --force --json
