@@ -10,16 +10,31 @@
 #include <unistd.h>
 
 #include "base/fs.h"
+#include "base/num.h"
 
 #include "ctl.h"
 
-/* The keeper's state, if one holds the lock. */
+/* The keeper's state, if one lives. */
 struct kept_state {
 	struct fare_buf text;
 	struct fare_json json;
 	bool lives;
 };
 
+/* The process that the pid file names: two lines, its id and when it began. */
+static bool names_a_process(const char *path)
+{
+	struct fare_buf b;
+	uint64_t pid, start;
+	fare_buf_init(&b, 256);
+	const char *text = fare_file_read(path, &b) ? fare_buf_cstr(&b) : "", *second = strchr(text, '\n');
+	bool lives = second && fare_num_u64(fare_span_at(text, (size_t)(second - text)), 1, INT32_MAX, &pid) &&
+		fare_num_u64(fare_span_at(second + 1, strcspn(second + 1, "\n")), 1, UINT64_MAX, &start) && fare_process_start((pid_t)pid) == start;
+	fare_buf_release(&b);
+	return lives;
+}
+
+/* It holds the file's lock; one that drains has given that up, and is known by its process. */
 static bool keeper_lives(const struct fare_conf *c)
 {
 	char path[FARE_PATH_N];
@@ -29,7 +44,7 @@ static bool keeper_lives(const struct fare_conf *c)
 	bool locked = fd >= 0 && flock(fd, LOCK_SH | LOCK_NB) != 0 && errno == EWOULDBLOCK;
 	if (fd >= 0)
 		close(fd);
-	return locked;
+	return locked || names_a_process(path);
 }
 
 static void state_read(struct kept_state *s, const struct fare_conf *c)

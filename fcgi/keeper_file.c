@@ -4,7 +4,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
@@ -12,30 +11,10 @@
 
 #include "base/clock.h"
 #include "base/log.h"
-#include "base/num.h"
 
 #include "keeper.h"
 
-enum { LOCK_TRIES_LONG = 100, LOCK_TRIES = 5, LOCK_PAUSE_US = 100 * 1000, STAT_START_FIELD = 20 };
-
-/* When a process began, in the kernel's ticks since boot: with it a pid names one process for ever. 0: unknown. */
-static uint64_t process_start(void)
-{
-	char text[1024];
-	int fd = open("/proc/self/stat", O_RDONLY | O_CLOEXEC);
-	ssize_t n = fd >= 0 ? read(fd, text, sizeof text - 1) : -1;
-	if (fd >= 0)
-		close(fd);
-	text[n > 0 ? n : 0] = 0;
-	/* The name in brackets may hold anything: count fields after its end. */
-	const char *at = strrchr(text, ')');
-	for (int i = 0; at && i < STAT_START_FIELD; i++)
-		at = strchr(at + 1, ' ');
-	uint64_t v = 0;
-	if (!at || !fare_num_u64(fare_span_at(at + 1, strcspn(at + 1, " ")), 0, UINT64_MAX, &v))
-		return 0;
-	return v;
-}
+enum { LOCK_TRIES_LONG = 100, LOCK_TRIES = 5, LOCK_PAUSE_US = 100 * 1000 };
 
 int fare_keeper_lock(const struct fare_conf *c, bool wait)
 {
@@ -56,7 +35,7 @@ int fare_keeper_lock(const struct fare_conf *c, bool wait)
 		}
 		usleep(LOCK_PAUSE_US);
 	}
-	int n = snprintf(text, sizeof text, "%d\n%llu\n", (int)getpid(), (unsigned long long)process_start());
+	int n = snprintf(text, sizeof text, "%d\n%llu\n", (int)getpid(), (unsigned long long)fare_process_start(getpid()));
 	if (ftruncate(fd, 0) != 0 || pwrite(fd, text, (size_t)n, 0) != n) {
 		fare_log(FARE_ALARM, "%s: %s", path, strerror(errno));
 		close(fd);

@@ -6,10 +6,12 @@
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/fs.h"
+#include "base/num.h"
 
 enum { READ_PIECE_N = 64 * 1024 };
 
@@ -147,4 +149,25 @@ bool fare_mkdirs(const char *path, mode_t mode)
 		*p = '/';
 	}
 	return mkdir_if_missing(part, mode);
+}
+
+uint64_t fare_process_start(pid_t pid)
+{
+	enum { STATE_FIELD = 3, START_FIELD = 22 };
+	char path[64], text[1024];
+	snprintf(path, sizeof path, "/proc/%d/stat", (int)pid);
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	ssize_t n = fd >= 0 ? read(fd, text, sizeof text - 1) : -1;
+	if (fd >= 0)
+		close(fd);
+	text[n > 0 ? n : 0] = 0;
+	/* The name in brackets may hold anything: count fields after its end. */
+	const char *at = strrchr(text, ')');
+	for (int field = STATE_FIELD; at && field <= START_FIELD; field++) {
+		at = strchr(at + 1, ' ');
+		if (at && field == STATE_FIELD && (at[1] == 'Z' || at[1] == 'X'))
+			return 0;
+	}
+	uint64_t start;
+	return at && fare_num_u64(fare_span_at(at + 1, strcspn(at + 1, " ")), 0, UINT64_MAX, &start) ? start : 0;
 }

@@ -11,6 +11,7 @@
 int fare_unix_listen(const char *path, int type, mode_t mode, int backlog); /* non-blocking; replaces a socket file that is there */
 int fare_unix_connect(const char *path, int type);                          /* blocking connect, then blocking descriptor */
 bool fare_peer_uid(int fd, uid_t *uid, pid_t *pid) FARE_MUST;               /* SO_PEERCRED */
+uint64_t fare_process_start(pid_t pid); /* when it began, in ticks since boot: with it a pid names one process for ever. 0: there is none, or it has ended */
 bool fare_fd_nonblock(int fd, bool on);
 bool fare_write_all(int fd, const void *p, size_t n) FARE_MUST;
 bool fare_file_read(const char *path, struct fare_buf *out) FARE_MUST;      /* appends the whole file; EFBIG when out->max is too small */

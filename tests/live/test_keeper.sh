@@ -134,6 +134,8 @@ stream=$!
 wait_for_file "$tmp/stream"
 farebox stop >"$tmp/stopped" &
 stopping=$!
+draining() { farebox status --json | grep -q '"state":"draining".*"state":"draining"'; }
+check "stop: status tells that keeper and workers drain" wait_until 10 draining
 rc=0
 wait $stream || rc=$?
 is "stop drains: the running stream was not cut" "0 1" "$rc $(grep -c '\[DONE\]' "$tmp/stream")"

@@ -263,11 +263,30 @@ static void test_write_all_waits(void **state)
 	assert_int_equal(status, 0);
 }
 
+/* A process is named by its id and when it began; one that has ended is none, even before it is waited for. */
+static void test_process_start(void **state)
+{
+	(void)state;
+	uint64_t mine = fare_process_start(getpid());
+	assert_true(mine > 0);
+	assert_int_equal(fare_process_start(getpid()), mine);
+	assert_int_equal(fare_process_start(INT32_MAX), 0);
+	pid_t child = fork();
+	assert_true(child >= 0);
+	if (child == 0)
+		_exit(0);
+	siginfo_t info;
+	assert_int_equal(waitid(P_PID, (id_t)child, &info, WEXITED | WNOWAIT), 0);
+	assert_int_equal(fare_process_start(child), 0);
+	assert_int_equal(waitpid(child, NULL, 0), child);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_path), cmocka_unit_test(test_write_and_read), cmocka_unit_test(test_large_file), cmocka_unit_test(test_file_errors), cmocka_unit_test(test_mkdirs),
 		cmocka_unit_test(test_nonblock), cmocka_unit_test(test_sockets), cmocka_unit_test(test_socket_path_lengths), cmocka_unit_test(test_socket_errors), cmocka_unit_test(test_write_all_waits),
+		cmocka_unit_test(test_process_start),
 	};
 	umask(027);
 	return cmocka_run_group_tests(tests, group_setup, group_teardown);
