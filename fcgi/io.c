@@ -98,39 +98,37 @@ static enum fare_body_end body_stopped(const struct fare_io *io)
 	return why == EAGAIN || why == EWOULDBLOCK ? FARE_BODY_SLOW : FARE_BODY_GONE;
 }
 
-/* Room for the next piece: memory of the body's whole length when it was said, else as it comes. */
-static bool body_room(const struct fare_body_limits *l, struct fare_body *out, size_t more)
+/*
+ * Room for what comes next, taken from the budget as the body comes, not as its length is said: nobody reserves by promises. Twice as much each time, at most what was
+ * said and one byte, with which the end is seen.
+ */
+static bool body_grow(const struct fare_body_limits *l, struct fare_body *out, bool said, uint64_t length)
 {
-	size_t wanted = out->bytes.n + more;
-	if (wanted > out->taken) {
-		size_t step = wanted - out->taken;
-		if (!fare_budget_take(l->budget, step))
-			return false;
-		out->taken += step;
-	}
-	return fare_buf_reserve(&out->bytes, more);
+	size_t n = out->bytes.n, step = n < PIECE_N ? PIECE_N : n, most = l->max + PIECE_N - n;
+	if (said && length >= n && length - n + 1 < step)
+		step = (size_t)(length - n + 1);
+	if (step > most)
+		step = most;
+	if (!fare_budget_take(l->budget, step))
+		return false;
+	out->taken += step;
+	return fare_buf_reserve(&out->bytes, step);
 }
 
 static enum fare_body_end io_read(void *p, const struct fare_body_limits *l, struct fare_body *out)
 {
 	struct fare_io *io = p;
-	const char *said = io_param(io, "CONTENT_LENGTH");
+	const char *text = io_param(io, "CONTENT_LENGTH");
+	bool said = text && *text;
 	uint64_t length = 0;
 	fare_buf_init(&out->bytes, l->max + PIECE_N);
 	out->taken = 0;
-	if (said && *said && (!fare_num_u64(fare_span_of(said), 0, UINT64_MAX, &length) || length > l->max))
+	if (said && (!fare_num_u64(fare_span_of(text), 0, UINT64_MAX, &length) || length > l->max))
 		return FARE_BODY_TOO_LARGE;
-	if (!body_room(l, out, said && *said ? (size_t)length + 1 : 0))
-		return FARE_BODY_NO_ROOM;
 	for (;;) {
-		size_t room = out->bytes.cap - out->bytes.n;
-		if (room == 0 || out->bytes.n == out->taken) {
-			if (!body_room(l, out, PIECE_N))
-				return FARE_BODY_NO_ROOM;
-			room = out->bytes.cap - out->bytes.n;
-		}
-		size_t left = out->taken - out->bytes.n;
-		size_t n = read_piece(io, out->bytes.p + out->bytes.n, room < left ? room : left);
+		if (out->bytes.n == out->taken && !body_grow(l, out, said, length))
+			return FARE_BODY_NO_ROOM;
+		size_t n = read_piece(io, out->bytes.p + out->bytes.n, out->taken - out->bytes.n);
 		if (n == 0)
 			return body_stopped(io);
 		out->bytes.n += n;

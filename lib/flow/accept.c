@@ -84,7 +84,7 @@ bool fare_step_body(struct fare_call *c)
 		fare_refusal_set(&c->refusal, FARE_CODE_BODY_TOO_LARGE, NULL, "The limit is %zu bytes.", limits.max);
 		break;
 	case FARE_BODY_SLOW:
-		fare_refusal_set(&c->refusal, FARE_CODE_BODY_TIMEOUT, NULL, "The request's body came too slowly.");
+		fare_refusal_set(&c->refusal, FARE_CODE_BODY_TIMEOUT, NULL, "At least %llu bytes a second are expected.", (unsigned long long)limits.rate);
 		break;
 	case FARE_BODY_NO_ROOM:
 		fare_refusal_set(&c->refusal, FARE_CODE_OVERLOADED, NULL, "Too many large requests at a time.");

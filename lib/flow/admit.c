@@ -43,6 +43,7 @@ static bool admitted(struct fare_call *c, enum fare_asked asked, const struct fa
 	r->price = a->numbers.price;
 	r->affordable = a->numbers.affordable;
 	r->topup_url = c->gate->conf->topup_url;
+	r->currency = c->gate->conf->currency;
 	return false;
 }
 

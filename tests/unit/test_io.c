@@ -213,6 +213,55 @@ static void test_no_room(void **state)
 	refused(io);
 }
 
+/* A large body that was promised takes no more of the budget than what came calls for. */
+static void *promise(void *arg)
+{
+	(void)arg;
+	poll(NULL, 0, 100);
+	assert_true(atomic_load(&budget.used) < 200000);
+	shutdown(web, SHUT_WR);
+	return NULL;
+}
+
+static void test_promised_length(void **state)
+{
+	struct fare_body body;
+	pthread_t t;
+	(void)state;
+	budget = (struct fare_budget){.max = 1000000};
+	request("900000");
+	record(STDIN, "0123", 4);
+	struct fare_io *io = begin();
+	assert_int_equal(pthread_create(&t, NULL, promise, NULL), 0);
+	assert_int_equal(read_body(io, 1000000, &body), FARE_BODY_GONE);
+	assert_int_equal(pthread_join(t, NULL), 0);
+	body_free(&body);
+	fare_io_ops.close(io);
+}
+
+static void test_large_body(void **state)
+{
+	enum { N = 150000 };
+	struct fare_body body;
+	char *text = malloc(N);
+	(void)state;
+	for (size_t i = 0; i < N; i++)
+		text[i] = (char)('a' + i % 23);
+	budget = (struct fare_budget){.max = N + 1};
+	request("150000");
+	for (size_t at = 0; at < N; at += 50000)
+		record(STDIN, text + at, 50000);
+	record(STDIN, "", 0);
+	struct fare_io *io = begin();
+	assert_int_equal(read_body(io, N, &body), FARE_BODY_WHOLE);
+	assert_int_equal(body.bytes.n, N);
+	assert_memory_equal(body.bytes.p, text, N);
+	body_free(&body);
+	assert_int_equal(atomic_load(&budget.used), 0);
+	fare_io_ops.close(io);
+	free(text);
+}
+
 static void test_left_while_reading(void **state)
 {
 	struct fare_body body;
@@ -311,7 +360,7 @@ int main(void)
 #define T(f) cmocka_unit_test_setup_teardown(f, pair_open, pair_close)
 	const struct CMUnitTest tests[] = {
 		T(test_request_and_answer), T(test_body_without_length), T(test_too_large), T(test_too_large_without_length), T(test_no_room),
-		T(test_left_while_reading), T(test_no_request), T(test_full), T(test_gone_while_writing),
+		T(test_left_while_reading), T(test_promised_length), T(test_large_body), T(test_no_request), T(test_full), T(test_gone_while_writing),
 	};
 	if (!fare_io_init())
 		return 1;
