@@ -1,0 +1,58 @@
+/* Messages of call.sock: what is accepted packs to the same bytes again, but for bytes that say true with another number than 1. */
+#include "base/first.h"
+
+#include <stdlib.h>
+
+#include "bank/proto.h"
+#include "base/log.h"
+
+#include "fuzz.h"
+
+static uint8_t again[FARE_MSG_MAX];
+static struct fare_listed listed[FARE_SLOTS_MAX];
+
+static void check_hello(struct fare_unpack *k, const struct fare_msg_head *h)
+{
+	struct fare_hello hello = {.incarnation = h->call_id, .listed = listed};
+	if (!fare_proto_read_hello(k, &hello))
+		return;
+	for (uint32_t i = 0; i < hello.count; i++)
+		FARE_ASSERT(hello.listed[i].slot < hello.slots);
+	FARE_ASSERT(fare_proto_hello(again, sizeof again, &hello) == k->n);
+}
+
+static void check_ask(struct fare_unpack *k, const struct fare_msg_head *h)
+{
+	struct fare_admit ask, second;
+	struct fare_msg_head head;
+	if (!fare_proto_read_ask(k, h, &ask))
+		return;
+	size_t n = fare_proto_ask(again, sizeof again, (enum fare_msg_type)h->type, h->slot, &ask);
+	struct fare_unpack back = {.p = again, .n = n};
+	FARE_ASSERT(n == k->n && fare_proto_head(&back, &head) && head.slot == h->slot && fare_proto_read_ask(&back, &head, &second));
+	FARE_ASSERT(memcmp(&ask, &second, sizeof ask) == 0);
+}
+
+static void check_answer(struct fare_unpack *k, const struct fare_msg_head *h)
+{
+	struct fare_admit_answer a;
+	if (!fare_proto_read_answer(k, h, &a))
+		return;
+	size_t n = h->type == FARE_MSG_CHECKED ? fare_proto_checked(again, sizeof again, h->call_id, &a) : fare_proto_answer(again, sizeof again, h->slot, h->call_id, &a);
+	FARE_ASSERT(n == k->n);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *p, size_t n)
+{
+	struct fare_unpack k = {.p = p, .n = n};
+	struct fare_msg_head h;
+	if (!fare_proto_head(&k, &h))
+		return 0;
+	if (h.type == FARE_MSG_HELLO)
+		check_hello(&k, &h);
+	else if (h.type == FARE_MSG_ADMIT || h.type == FARE_MSG_CHECK)
+		check_ask(&k, &h);
+	else if (h.type == FARE_MSG_GRANT || h.type == FARE_MSG_REFUSE || h.type == FARE_MSG_CHECKED)
+		check_answer(&k, &h);
+	return 0;
+}
