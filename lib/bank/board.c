@@ -31,6 +31,17 @@ static void page_begin(struct fare_board_page *p, const uint8_t store[16], const
 	memcpy(p->magic, FARE_BOARD_MAGIC, sizeof p->magic);
 }
 
+/* One that somebody else made could be cut short by him under our feet. */
+static int open_own(const char *path)
+{
+	int fd = open(path, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
+	if (fd >= 0 && fare_file_is_own(fd))
+		return fd;
+	if (fd >= 0)
+		close(fd);
+	return fare_file_make(path, 0644);
+}
+
 struct fare_board *fare_board_open(const char *run, const uint8_t store[16], const uint8_t epoch[16], char error[FARE_ERROR_N])
 {
 	struct fare_board *b = fare_alloc(sizeof *b);
@@ -39,8 +50,8 @@ struct fare_board *fare_board_open(const char *run, const uint8_t store[16], con
 	void *p = MAP_FAILED;
 	if (fare_span_copy(fare_span_of(run), b->run, sizeof b->run) && fare_path(path, sizeof path, run, "board")) {
 		/* The same file for ever: workers that have it mapped see the next bank's figures. */
-		fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0644);
-		e = fd < 0 || fchmod(fd, 0644) != 0 ? errno : posix_fallocate(fd, 0, FARE_BOARD_BYTES); /* for all, whatever the umask */
+		fd = open_own(path);
+		e = fd < 0 ? errno : posix_fallocate(fd, 0, FARE_BOARD_BYTES);
 	}
 	if (fd >= 0 && e == 0) {
 		p = mmap(NULL, FARE_BOARD_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
@@ -100,10 +111,10 @@ static bool write_file(const char *path, const struct fare_buf *bytes)
 	int n = snprintf(other, sizeof other, "%s.new", path);
 	if (n < 0 || (size_t)n >= sizeof other)
 		return false;
-	int fd = open(other, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0644);
+	int fd = fare_file_make(other, 0644);
 	if (fd < 0)
 		return false;
-	bool ok = fchmod(fd, 0644) == 0 && fare_write_all(fd, bytes->p, bytes->n);
+	bool ok = fare_write_all(fd, bytes->p, bytes->n);
 	return (close(fd) == 0) & ok && rename(other, path) == 0;
 }
 

@@ -29,7 +29,7 @@ static bool ours(int fd, const struct head *want)
 {
 	struct head have;
 	struct stat st;
-	if (pread(fd, &have, sizeof have, 0) != (ssize_t)sizeof have || fstat(fd, &st) != 0)
+	if (!fare_file_is_own(fd) || pread(fd, &have, sizeof have, 0) != (ssize_t)sizeof have || fstat(fd, &st) != 0)
 		return false;
 	return memcmp(&have, want, sizeof have) == 0 && (uint64_t)st.st_size == file_size(have.count);
 }
@@ -51,7 +51,7 @@ static int make(const char *path, const struct head *head)
 	int n = snprintf(other, sizeof other, "%s.new", path);
 	if (n < 0 || (size_t)n >= sizeof other)
 		return -1;
-	int fd = open(other, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
+	int fd = fare_file_make(other, 0600);
 	if (fd < 0)
 		return -1;
 	int e = posix_fallocate(fd, 0, (off_t)file_size(head->count));

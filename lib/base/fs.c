@@ -124,6 +124,25 @@ bool fare_file_write(const char *path, const void *p, size_t n, mode_t mode)
 	return set_errno(saved);
 }
 
+int fare_file_make(const char *path, mode_t mode)
+{
+	if (unlink(path) != 0 && errno != ENOENT)
+		return -1;
+	int fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, mode);
+	if (fd < 0 || fchmod(fd, mode) == 0) /* whatever the umask */
+		return fd;
+	int saved = errno;
+	close(fd);
+	errno = saved;
+	return -1;
+}
+
+bool fare_file_is_own(int fd)
+{
+	struct stat st;
+	return fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && st.st_uid == geteuid() && (st.st_mode & (S_IWGRP | S_IWOTH)) == 0;
+}
+
 static bool mkdir_if_missing(const char *path, mode_t mode)
 {
 	struct stat st;

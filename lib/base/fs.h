@@ -15,6 +15,12 @@ uint64_t fare_process_start(pid_t pid); /* when it began, in ticks since boot: w
 bool fare_fd_nonblock(int fd, bool on);
 bool fare_write_all(int fd, const void *p, size_t n) FARE_MUST;
 bool fare_file_read(const char *path, struct fare_buf *out) FARE_MUST;      /* appends the whole file; EFBIG when out->max is too small */
+/*
+ * In a folder where others may make files, too: a new, empty file, open for reading and writing, in the place of whatever had its name. -1: errno.
+ * And: is an open file ours, with no other user allowed to write it?
+ */
+int fare_file_make(const char *path, mode_t mode) FARE_MUST;
+bool fare_file_is_own(int fd) FARE_MUST;
 bool fare_file_write(const char *path, const void *p, size_t n, mode_t mode) FARE_MUST; /* other name, fsync, rename */
 bool fare_mkdirs(const char *path, mode_t mode) FARE_MUST;
 bool fare_path(char *out, size_t size, const char *dir, const char *name) FARE_MUST;    /* dir/name; false when too long */

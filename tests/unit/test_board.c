@@ -71,6 +71,33 @@ static void check_publish(void **state)
 	remove_all();
 }
 
+/* Files that stand where the bank is about to make its own, kept open by who made them: the bank's are others. */
+static void check_planted(void **state)
+{
+	static const char *const names[] = {"board", "catalog.1.new"};
+	char path[FARE_PATH_N], error[FARE_ERROR_N];
+	const struct fare_catalog_item items[] = {{"a", "p", 1}};
+	struct stat planted[FARE_ARRAY_N(names)], made;
+	int fds[FARE_ARRAY_N(names)];
+	(void)state;
+	for (size_t i = 0; i < FARE_ARRAY_N(names); i++) {
+		assert_true(fare_path(path, sizeof path, run, names[i]));
+		fds[i] = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
+		assert_true(fds[i] >= 0 && fchmod(fds[i], 0666) == 0 && fstat(fds[i], &planted[i]) == 0);
+	}
+	struct fare_board *b = fare_board_open(run, store, store, error);
+	assert_non_null(b);
+	assert_true(fare_board_publish(b, items, 1));
+	for (size_t i = 0; i < FARE_ARRAY_N(names); i++) {
+		assert_true(fare_path(path, sizeof path, run, i == 0 ? "board" : "catalog.1"));
+		assert_int_equal(stat(path, &made), 0);
+		assert_int_not_equal(made.st_ino, planted[i].st_ino);
+		close(fds[i]);
+	}
+	fare_board_close(&b);
+	remove_all();
+}
+
 static void check_damaged(void **state)
 {
 	char error[FARE_ERROR_N], path[FARE_PATH_N];
@@ -97,7 +124,7 @@ static void check_damaged(void **state)
 
 int main(void)
 {
-	const struct CMUnitTest tests[] = {cmocka_unit_test(check_publish), cmocka_unit_test(check_damaged)};
+	const struct CMUnitTest tests[] = {cmocka_unit_test(check_publish), cmocka_unit_test(check_planted), cmocka_unit_test(check_damaged)};
 	if (!mkdtemp(run))
 		return 1;
 	int failed = cmocka_run_group_tests(tests, NULL, NULL);

@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "unit.h"
@@ -48,6 +49,29 @@ static bool open_holds(struct fare_holds *h, const uint8_t s[16], const uint8_t 
 	char error[FARE_ERROR_N];
 	assert_true(fare_holds_open(h, path, s, epoch, COUNT, &fresh, error));
 	return fresh;
+}
+
+/* A file that stands where the bank makes its own, kept open by who made it: he must not have the holds in his hands. */
+static void check_planted(void **state)
+{
+	char planted_path[FARE_PATH_N + 8];
+	struct stat planted, made;
+	struct fare_holds h;
+	(void)state;
+	snprintf(planted_path, sizeof planted_path, "%s.new", path);
+	int fd = open(planted_path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+	assert_true(fd >= 0 && fstat(fd, &planted) == 0);
+	assert_true(open_holds(&h, store, store));
+	assert_int_equal(stat(path, &made), 0);
+	assert_int_not_equal(made.st_ino, planted.st_ino);
+	close(fd);
+	fare_holds_close(&h);
+	/* A holds file that others can write is no holds file. */
+	assert_int_equal(chmod(path, 0666), 0);
+	assert_true(open_holds(&h, store, store));
+	fare_holds_close(&h);
+	assert_false(open_holds(&h, store, store));
+	fare_holds_close(&h);
 }
 
 static void check_survives(void **state)
@@ -133,7 +157,7 @@ static void check_cut_short(void **state)
 
 int main(void)
 {
-	const struct CMUnitTest tests[] = {cmocka_unit_test_setup(check_survives, clear), cmocka_unit_test_setup(check_freed, clear), cmocka_unit_test_setup(check_foreign, clear),
+	const struct CMUnitTest tests[] = {cmocka_unit_test_setup(check_survives, clear), cmocka_unit_test_setup(check_planted, clear), cmocka_unit_test_setup(check_freed, clear), cmocka_unit_test_setup(check_foreign, clear),
 		cmocka_unit_test_setup(check_cut_short, clear)};
 	fare_log_level(FARE_ALARM);
 	if (!mkdtemp(dir) || !fare_path(path, sizeof path, dir, "holds"))
