@@ -66,8 +66,8 @@ static void check_money(void)
 	expect("{\"op\": \"debit\", \"name\": \"bob\", \"amount\": \"1\", \"ref\": \"d1\"}", "\"balance\":\"0.500000000\"");
 	expect("{\"op\": \"debit\", \"name\": \"bob\", \"amount\": \"1\", \"ref\": \"d1\"}", "\"already\": true");
 	expect("{\"op\": \"debit\", \"name\": \"bob\", \"amount\": \"2\", \"ref\": \"d1\"}", "used before");
-	expect("{\"op\": \"debit\", \"name\": \"bob\", \"amount\": \"1\", \"ref\": \"d2\"}", "less than that available");
-	expect("{\"op\": \"debit\", \"name\": \"bob\", \"amount\": \"1\"}", "less than that available");
+	expect("{\"op\": \"debit\", \"name\": \"bob\", \"amount\": \"1\", \"ref\": \"d2\"}", "beyond that needs --force");
+	expect("{\"op\": \"debit\", \"name\": \"bob\", \"amount\": \"1\"}", "beyond that needs --force");
 	expect("{\"op\": \"debit\", \"name\": \"bob\", \"amount\": \"1\", \"force\": true}", "\"balance\":\"-0.500000000\"");
 	expect("{\"op\": \"balance\", \"name\": \"bob\"}", "\"available\": \"-0.500000000\", \"pending\": \"0.000000000\", \"credits\": \"1.500000000\", \"debits\": \"2.000000000\"");
 	expect("{\"op\": \"ledger\", \"name\": \"bob\", \"since\": \"yesterday\"}", "no time");
