@@ -77,6 +77,8 @@ int fare_worker_main(const struct fare_conf *conf, int worker_no, int listen_fd,
 	char error[FARE_ERROR_N];
 	struct fare_gate gate = {.conf = conf, .budget = {.max = (size_t)conf->body_memory_bytes}};
 	unsigned slots = conf->slots < FARE_SLOTS_MAX ? (unsigned)conf->slots : FARE_SLOTS_MAX;
+	if (slots < conf->slots)
+		fare_log(FARE_WARN, "slots: %u is the most there can be", slots);
 	int signal_fd = signals_take();
 	files_raise(slots);
 	if (signal_fd < 0 || !fare_io_init())

@@ -81,6 +81,7 @@ struct fare_call {
 	bool gone;                /* the caller */
 	bool gone_late;           /* but not before the answer's end had come */
 	bool over;                /* the upstream is */
+	bool cut;                 /* by us: the worker ends */
 	bool broken;              /* the answer cannot be ended as it should: the connection is just closed */
 	bool reported, clamped;   /* the provider's usage is known */
 	struct fare_usage usage;

@@ -115,6 +115,8 @@ void fare_call_start(struct fare_call *c, struct fare_loop *loop, struct fare_ne
 
 /* ---- The end */
 
+static const char cut_text[] = "It is being stopped, and the call did not end in the time it had.";
+
 static bool is_timeout(enum fare_net_result r)
 {
 	return r == FARE_NET_CONNECT_TIMEOUT || r == FARE_NET_FIRST_BYTE_TIMEOUT || r == FARE_NET_IDLE_TIMEOUT || r == FARE_NET_TOTAL_TIMEOUT;
@@ -134,6 +136,8 @@ static enum fare_ending ending_unrelayed(struct fare_call *c, enum fare_net_resu
 		fare_refusal_set(r, FARE_CODE_UPSTREAM_UNPAID, NULL, "%s", "");
 	} else if (c->pass == FARE_PASS_DROP) {
 		fare_refusal_set(r, FARE_CODE_UPSTREAM_FAILED, NULL, "Provider %s answered the gateway with status %d.", c->grant.provider, c->status);
+	} else if (c->cut) {
+		fare_refusal_set(r, FARE_CODE_OVERLOADED, NULL, "%s", cut_text);
 	} else {
 		fare_refusal_set(r, FARE_CODE_UPSTREAM_FAILED, NULL, "Provider %s: %s.", c->grant.provider, why);
 	}
@@ -159,7 +163,10 @@ static enum fare_ending ending_tapped(struct fare_call *c, enum fare_net_result 
 		fare_refusal_set(&c->refusal, FARE_CODE_UPSTREAM_TIMEOUT, NULL, "Provider %s: %s.", c->grant.provider, fare_net_result_text(result));
 		return FARE_TIMEOUT;
 	}
-	fare_refusal_set(&c->refusal, FARE_CODE_UPSTREAM_FAILED, NULL, "Provider %s: its answer ended before it was whole.", c->grant.provider);
+	if (c->cut)
+		fare_refusal_set(&c->refusal, FARE_CODE_OVERLOADED, NULL, "%s", cut_text);
+	else
+		fare_refusal_set(&c->refusal, FARE_CODE_UPSTREAM_FAILED, NULL, "Provider %s: its answer ended before it was whole.", c->grant.provider);
 	return end == FARE_TAP_GARBAGE ? FARE_STREAM_ERROR : FARE_TRUNCATED;
 }
 

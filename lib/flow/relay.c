@@ -62,6 +62,7 @@ static void on_cut(struct fare_post_node *node)
 		next = c->next; /* ending one call ends no other */
 		if (c->over)
 			continue;
+		c->cut = true;
 		fare_transfer_abort(&c->transfer);
 		fare_call_end(c, FARE_NET_RESET);
 	}
