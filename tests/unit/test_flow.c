@@ -274,7 +274,7 @@ static void test_caller_leaves_before_an_error(void **state)
 	for (size_t i = 0; i < FARE_ARRAY_N(cases); i++) {
 		struct stub_io io;
 		stub_link_reset(base_url);
-		stub_upstream_script = cases[i].script;
+		stub_upstream_does(cases[i].script);
 		stub_io_open(&io, params, cases[i].body);
 		fare_gate_serve(&gate, &stub_io_ops, &io);
 		assert_true(stub_link_wait("asked"));
