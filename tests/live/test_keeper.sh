@@ -19,7 +19,7 @@ keeper() { head -n 1 "$tmp/home/run/keeper.pid"; }
 workers() { pgrep -P "$(keeper)" -f farebox.fcgi || :; }
 workers_n() { workers | wc -l; }
 has_workers() { [ "$(workers_n)" -eq "$1" ]; }
-lives() { kill -0 "$1" 2>/dev/null; }
+lives() { kill -0 "$1" 2>/dev/null && ! grep -q "^State:.*Z" "/proc/$1/status"; } # a zombie is gone, whoever is to wait for it
 ended() { ! lives "$1"; }
 bank() { farebox status --json | field bank_pid; }
 connected() { [ "$(farebox status --json | grep -o '"connected": *true' | wc -l)" -eq "$1" ]; }
