@@ -29,6 +29,14 @@ call() { curl -q -s -m 60 "http://127.0.0.1:$port/v1/chat/completions" -H "Autho
 ask() { printf '{"model":"%s","stream":true,"messages":[{"role":"user","content":"hello"}]}' "$1"; }
 code() { call -o "$tmp/answer" -w '%{http_code}' -d "$(ask sandbox-chat)"; }
 
+# In the background, its process in $stream; returns when its first bytes have come. The file of the one before would look like them.
+stream_begin() { # MODEL
+	rm -f "$tmp/stream"
+	call -N -d "$(ask "$1")" >"$tmp/stream" &
+	stream=$!
+	wait_for_file "$tmp/stream" 30
+}
+
 web_start() { # lighttpd on a free port of 127.0.0.1
 	user=$(stat -c %U "$tmp/home")
 	[ "$user" != root ] || user=nobody
@@ -104,9 +112,7 @@ is "a call after it" 200 "$(code)"
 
 before=$(workers | sort)
 settings '{"workers": 3, "drain_s": 30}'
-call -N -d "$(ask sandbox-tick-200-20)" >"$tmp/stream" &
-stream=$!
-wait_for_file "$tmp/stream"
+stream_begin sandbox-tick-200-20
 farebox reload >/dev/null
 is "a call during reload" 200 "$(code)"
 none_of_before() { for pid in $before; do ! lives "$pid" || return 1; done; }
@@ -129,9 +135,7 @@ kill -KILL "$(workers | head -n 1)"
 check "bad settings: a restarted worker has the old ones" wait_until 10 has_workers 3
 settings '{"workers": 2, "drain_s": 30}'
 
-call -N -d "$(ask sandbox-tick-200-20)" >"$tmp/stream" &
-stream=$!
-wait_for_file "$tmp/stream"
+stream_begin sandbox-tick-200-20
 farebox stop >"$tmp/stopped" &
 stopping=$!
 draining() { farebox status --json | grep -q '"state":"draining".*"state":"draining"'; }
@@ -144,9 +148,7 @@ is "stop: nothing is left" "" "$(pgrep -f "farebox.*$tmp/home" || :)"
 is "stop: no hold is left" 0 "$(farebox status --json | field holds)"
 
 farebox start >/dev/null
-call -N -d "$(ask sandbox-tick-200-300)" >"$tmp/stream" &
-stream=$!
-wait_for_file "$tmp/stream"
+stream_begin sandbox-tick-200-300
 farebox stop --now >/dev/null
 wait $stream || :
 is "stop --now: the stream is cut" 0 "$(grep -c '\[DONE\]' "$tmp/stream" || :)"
@@ -159,9 +161,7 @@ check "the books add up" farebox verify
 # Time to drain is bounded.
 settings '{"workers": 1, "drain_s": 1}'
 farebox start >/dev/null
-call -N -d "$(ask sandbox-tick-200-300)" >"$tmp/stream" &
-stream=$!
-wait_for_file "$tmp/stream"
+stream_begin sandbox-tick-200-300
 farebox stop >/dev/null
 wait $stream || :
 is "after drain_s the worker is ended" 0 "$(grep -c '\[DONE\]' "$tmp/stream" || :)"

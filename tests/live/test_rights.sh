@@ -28,6 +28,13 @@ says() {
 	says_code=$(sed -n 's/.*"code": *"\([a-z_]*\)".*/\1/p' "$tmp/answer")
 	is "$1" "$2" "${says_status:-200}${says_code:+ $says_code}"
 }
+# Of the model slow, in the background; returns when its first bytes have come.
+stream_begin() {
+	rm -f "$tmp/stream"
+	post "$key" slow 127.0.0.1 true >"$tmp/stream" &
+	stream=$!
+	wait_for_file "$tmp/stream" 30
+}
 add_model() { farebox model add "$1" --provider sandbox --upstream-name "$2" --input "$3" --output "$3" --max-output 4096 >/dev/null; }
 
 mkdir -p "$tmp/home"
@@ -86,9 +93,7 @@ says "an imported key" 200 "sk-legacy key"
 
 # A price is fixed when a call is let in: 1 token of input and 20 of output at 1, then at 3 dollars a million.
 new_key a
-post "$key" slow 127.0.0.1 true >"$tmp/stream" &
-stream=$!
-wait_for_file "$tmp/stream"
+stream_begin
 add_model slow sandbox-tick-200-20 3
 post "$key" slow 127.0.0.1 true >"$tmp/stream2"
 wait $stream
@@ -98,9 +103,7 @@ versions=$(field price_version <"$tmp/entries" | sort -u | wc -l)
 is "a new price while a call runs: two versions" 2 "$versions"
 first=$(sort -t: -k1 "$tmp/entries" | field amount | tr -d .- | sed 's/^0*//' | sort -n | tr '\n' ' ')
 is "a new price while a call runs: three times the old one" 3 "$(echo "$first" | awk '$1 > 0 {print $2 / $1}')"
-post "$key" slow 127.0.0.1 true >"$tmp/stream" &
-stream=$!
-wait_for_file "$tmp/stream"
+stream_begin
 farebox model remove slow >/dev/null
 says "a removed model" "404 model_unknown" "$key" slow
 wait $stream
