@@ -161,6 +161,8 @@ static int ask(const struct fare_conf *c, const struct ctl_command *cmd, bool as
 	char error[FARE_ERROR_N] = "";
 	if (!is_set_up(c, cmd))
 		return ctl_fail("%s: no instance there; farebox setup makes one", c->home);
+	if (!fare_bank_may(c, error) && (!cmd->no_start || access(c->home, F_OK) == 0))
+		return ctl_fail("%s", error);
 	int fd = cmd->no_start ? fare_bank_try(c) : fare_bank_connect(c, error);
 	if (fd < 0 && cmd->no_start && (errno == ENOENT || errno == ECONNREFUSED))
 		return CTL_OK;

@@ -30,8 +30,7 @@ int fare_bank_try(const struct fare_conf *c)
 	return fare_unix_connect(path, SOCK_STREAM);
 }
 
-/* Only the owner of the home, or root, may start a bank (which then runs as the owner). */
-static bool may_start(const struct fare_conf *c, char error[FARE_ERROR_N])
+bool fare_bank_may(const struct fare_conf *c, char error[FARE_ERROR_N])
 {
 	struct stat st;
 	if (stat(c->home, &st) != 0) {
@@ -120,7 +119,7 @@ int fare_bank_connect(const struct fare_conf *c, char error[FARE_ERROR_N])
 		}
 		/* A bank that lost the race has left; one that is recovering takes its time: not a new one at every try. */
 		if (absent && now_ms >= start_again_ms) {
-			if (!may_start(c, error) || !start_bank(c, error))
+			if (!fare_bank_may(c, error) || !start_bank(c, error))
 				return -1;
 			start_again_ms = now_ms + 1000;
 		}

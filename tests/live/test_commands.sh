@@ -129,6 +129,7 @@ run provider list --json
 json "provider list" 1 name base_url
 fails "another style" 2 "not built yet" provider add g --style gemini --base-url http://127.0.0.1:9
 fails "provider test" 1 up: provider test up
+is "provider test: in one line" 1 "$(printf '%s\n' "$err" | wc -l)"
 fails "provider test of none" 1 "no provider" provider test nobody
 run model add m1 --provider up --upstream-name m-real --input 0.15 --output 0.60 --cache-read 0.075 --max-output 1000 --context 8000 --bound-field max_tokens --json
 json "model add" 1 name provider upstream input output cache_read max_output context bound_field price_version
@@ -176,6 +177,14 @@ for command in setup start stop reload status verify mount account credit debit 
 	has "$command --help: how" "farebox $command" "$out"
 done
 
+if [ "$(id -u)" -eq 0 ] && setpriv --reuid nobody --regid nogroup --clear-groups test -x "$FAREBOX_LIBEXEC/farebox-ctl" -a -x "$tmp/home"; then
+	for words in "balance alice" "status" "verify" "start" "stop" "reload" "key list"; do
+		rc=0
+		# shellcheck disable=SC2086
+		out=$(setpriv --reuid nobody --regid nogroup --clear-groups "$here/../../bin/farebox" $words 2>&1) || rc=$?
+		is "another user's $words: one clear line" "1 farebox: $tmp/home belongs to another user: only they, or root, may do this" "$rc $out"
+	done
+fi
 run start
 is "start" 0 "$rc"
 run start
