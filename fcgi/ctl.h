@@ -31,6 +31,7 @@ enum ctl_kind {
 	CTL_BOUND_FIELD,
 	CTL_KEY_FILE,   /* a path, or "-": read here and kept in the home */
 	CTL_VARIABLE,   /* of the environment */
+	CTL_BY,         /* account, key, model or day */
 	CTL_FLAG,       /* true when given */
 	CTL_NOT_YET,    /* known and refused */
 };

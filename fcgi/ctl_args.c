@@ -124,6 +124,7 @@ static const char *kind_wants(enum ctl_kind kind)
 		[CTL_URL] = "an http or https URL",
 		[CTL_STYLE] = "openai (others are not built yet)",
 		[CTL_BOUND_FIELD] = "max_tokens or max_completion_tokens",
+		[CTL_BY] = "account, key, model or day",
 		[CTL_VARIABLE] = "the name of an environment variable",
 	};
 	return wants[kind];
@@ -164,6 +165,8 @@ static bool value_add(const struct ctl_arg *a, struct fare_span s, struct fare_b
 		return fare_span_is(s, "openai") && fare_buf_add_json(out, s);
 	case CTL_BOUND_FIELD:
 		return (fare_span_is(s, "max_tokens") || fare_span_is(s, "max_completion_tokens")) && fare_buf_add_json(out, s);
+	case CTL_BY:
+		return (fare_span_is(s, "account") || fare_span_is(s, "key") || fare_span_is(s, "model") || fare_span_is(s, "day")) && fare_buf_add_json(out, s);
 	case CTL_VARIABLE:
 		return is_variable(s) && fare_buf_add_json(out, s);
 	case CTL_FLAG:

@@ -23,6 +23,8 @@
 #define PROVIDER_COLUMNS "name style base_url key_file key_env"
 #define MODEL_COLUMNS "name provider upstream input:a output:a cache_read:a cache_write:a per_call:a max_output:n context:n price_version:n"
 #define ENTRY_COLUMNS "number:n time:t kind amount:a balance:a model usage.input_tokens:n usage.output_tokens:n ending call_id ref note"
+#define USAGE_COLUMNS \
+	"day:o account:o key_id:o model:o calls:n usage.input_tokens:n usage.output_tokens:n usage.cached_tokens:n usage.cache_write_tokens:n usage.reasoning_tokens:n cost:a"
 #define CALL_COLUMNS "started:t call_id account key_id:n model state hold:a cost:a ending"
 
 static const struct ctl_command commands[] = {
@@ -41,6 +43,9 @@ static const struct ctl_command commands[] = {
 	{"ledger", NULL, "ledger", {NAME_OF("NAME"), {.word = "--since", .member = "since", .kind = CTL_PAST, .shown = "TIME"}}, .columns = ENTRY_COLUMNS,
 		.help = "an account's entries, oldest first; TIME is RFC 3339, or 30d, 12h, 15m, 90s before now"},
 	{"ledger", "--all", "ledger_all", .columns = "account " ENTRY_COLUMNS, .help = "every entry and seal, in the order they were written"},
+	{"usage", NULL, "usage", {{.word = "--by", .member = "by", .kind = CTL_BY, .shown = "account|key|model|day"},
+			{.word = "--since", .member = "since", .kind = CTL_PAST, .shown = "TIME"}, {.word = "--until", .member = "until", .kind = CTL_PAST, .shown = "TIME"}},
+		.columns = USAGE_COLUMNS, .help = "what calls used and cost, by account unless said otherwise; counted by the day (UTC): every day that the span touches"},
 	{"calls", NULL, "calls", {{.word = "--live", .member = "live", .kind = CTL_FLAG}}, .columns = CALL_COLUMNS, .help = "live calls, and those that ended lately"},
 	{"key", "create", "key.create", {{.word = "ACCOUNT", .member = "account", .kind = CTL_NAME, .required = true}, KEY_OPTIONS}, .result = CTL_KEY, .columns = KEY_COLUMNS,
 		.help = "a key, printed this once; WHEN is RFC 3339, 30d, 12h or never"},

@@ -1,6 +1,6 @@
 /*
  * A table for people. Columns are words "member" or "outer.member", with a kind after a colon: a (amount: shortened, to the right), n (number: to the right), t (time:
- * to the second). Widths come from the first rows, which are kept for it; what is longer later pushes its line apart.
+ * to the second), o (left out when the rows that are kept have nothing in it). Widths come from the first rows, which are kept for it; what is longer later pushes its line apart.
  */
 #include "base/first.h"
 
@@ -25,6 +25,7 @@ struct ctl_table {
 	struct column columns[COLUMNS_MAX];
 	char *rows[ROWS_KEPT][COLUMNS_MAX]; /* owned */
 	size_t columns_n, rows_n;
+	bool hidden[COLUMNS_MAX];
 	bool flowing; /* the kept rows are out: print at once */
 };
 
@@ -100,6 +101,8 @@ static void line_print(const struct ctl_table *t, char *const *cells)
 {
 	for (size_t i = 0; i < t->columns_n; i++) {
 		const struct column *c = &t->columns[i];
+		if (t->hidden[i])
+			continue;
 		const char *text = cells ? cells[i] : title(c);
 		bool last = i + 1 == t->columns_n;
 		if (c->kind == 'a' || c->kind == 'n')
@@ -118,8 +121,18 @@ static void cells_free(const struct ctl_table *t, char **cells)
 	}
 }
 
+static bool is_empty(const struct ctl_table *t, size_t column)
+{
+	for (size_t r = 0; r < t->rows_n; r++)
+		if (strcmp(t->rows[r][column], "-") != 0)
+			return false;
+	return true;
+}
+
 static void flow(struct ctl_table *t)
 {
+	for (size_t i = 0; i < t->columns_n; i++)
+		t->hidden[i] = t->columns[i].kind == 'o' && is_empty(t, i);
 	for (size_t r = 0; r < t->rows_n; r++)
 		for (size_t i = 0; i < t->columns_n; i++) {
 			size_t n = strlen(t->rows[r][i]);

@@ -36,6 +36,7 @@
  * ledger             name, [since: time]                                                          entry records of the account, oldest first
  * ledger_all                                                                                      entries and seals in batch order
  * calls              [live: true]                                                                 call records: live ones, then (unless live) what ended lately, newest first
+ * usage              [by: account (default), key, model or day], [since: time], [until: time]     usage records; totals are kept by the day (UTC): every day that the span touches
  * verify                                                                                          one record: ok_books, entries, accounts, seals, first_fault (null: none)
  *
  * Records:
@@ -47,6 +48,7 @@
  * provider   name, style, base_url, key_file, key_env ("": none)
  * model      name, provider, upstream, input, output, cache_read, cache_write (null: as input), per_call, max_output, context (0: unknown), bound_field, price_version, created
  * call       call_id, account, key_id, model, state ("idle", "sent", "streaming", "final", "posting", "ended"), hold, cost (null while it runs), ending (null while it runs), started
+ * usage      account, key_id, model, day ("2026-11-24"): null what it is not summed by; calls, usage (as in an entry), cost
  * entry      as fare_entry_json (bank/books.h)
  */
 #ifndef FARE_BANK_ADMIN_H

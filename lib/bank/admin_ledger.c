@@ -1,7 +1,10 @@
 /* Scans of the store, on readers' threads: ledgers, exports, verify. And the calls that run or have just ended. */
 #include "base/first.h"
 
+#include "base/clock.h"
 #include "bank/server_inner.h"
+
+enum { DAY_MS = 86400000 };
 
 /* ---- On readers' threads */
 
@@ -26,6 +29,43 @@ static bool one_line(void *arg, const char *line, size_t n)
 }
 
 static void read_export(struct fare_admin *c) { c->read_failed = fare_books_export(c->bank->books, one_line, c) != 0; }
+
+static bool one_usage(void *arg, const struct fare_usage_total *t, const char *account)
+{
+	struct fare_admin *c = arg;
+	char day[FARE_TIME_TEXT_N];
+	fare_buf_add_str(&c->out, "{\"account\": ");
+	if (*account)
+		fare_buf_add_json(&c->out, fare_span_of(account));
+	else
+		fare_buf_add_str(&c->out, "null");
+	if (c->by == FARE_BY_KEY)
+		fare_buf_addf(&c->out, ", \"key_id\": %llu", (unsigned long long)t->key);
+	else
+		fare_buf_add_str(&c->out, ", \"key_id\": null");
+	if (c->by == FARE_BY_MODEL)
+		fare_json_text_member(&c->out, "model", t->model);
+	else
+		fare_buf_add_str(&c->out, ", \"model\": null");
+	fare_clock_text((uint64_t)t->day * DAY_MS, day);
+	if (c->by == FARE_BY_DAY)
+		fare_buf_addf(&c->out, ", \"day\": \"%.10s\"", day);
+	else
+		fare_buf_add_str(&c->out, ", \"day\": null");
+	fare_buf_addf(&c->out, ", \"calls\": %llu, \"usage\": ", (unsigned long long)t->calls);
+	fare_usage_json(&t->usage, &c->out);
+	fare_json_amount(&c->out, "cost", t->cost);
+	fare_buf_add_char(&c->out, '}');
+	fare_admin_end_record(c);
+	return fare_admin_push(c);
+}
+
+static void read_usage(struct fare_admin *c)
+{
+	/* A span that ends as a day begins does not touch it. */
+	uint64_t last_ms = c->until_ms ? c->until_ms - 1 : 0;
+	c->read_failed = fare_books_usage(c->bank->books, c->by, (uint32_t)(c->since_ms / DAY_MS), (uint32_t)(last_ms / DAY_MS), one_usage, c) != 0;
+}
 
 static void read_verify(struct fare_admin *c)
 {
@@ -57,6 +97,27 @@ static void ledger(struct fare_admin *c)
 	c->account = a->rec.id;
 	memcpy(c->account_name, a->rec.name, sizeof c->account_name);
 	fare_admin_read(c, read_ledger);
+}
+
+static void usage(struct fare_admin *c)
+{
+	static const char *const words[] = {[FARE_BY_ACCOUNT] = "account", [FARE_BY_KEY] = "key", [FARE_BY_MODEL] = "model", [FARE_BY_DAY] = "day"};
+	char by[16];
+	c->since_ms = 0;
+	c->until_ms = UINT32_MAX * (uint64_t)DAY_MS;
+	c->by = FARE_BY_ACCOUNT;
+	(void)fare_arg_time(c, "since", &c->since_ms, true);
+	(void)fare_arg_time(c, "until", &c->until_ms, true);
+	if (fare_arg_text(c, "by", by, sizeof by, false)) {
+		while (c->by <= FARE_BY_DAY && strcmp(by, words[c->by]) != 0)
+			c->by++;
+		if (c->by > FARE_BY_DAY)
+			fare_arg_wrong(c, "by must be account, key, model or day");
+	}
+	if (c->bad)
+		fare_admin_fail(c, "%s", c->error);
+	else
+		fare_admin_read(c, read_usage);
 }
 
 static void ledger_all(struct fare_admin *c) { fare_admin_read(c, read_export); }
@@ -140,6 +201,7 @@ static void calls(struct fare_admin *c)
 
 const struct fare_admin_op fare_ledger_ops[] = {
 	{"ledger", ledger, "name since", false},
+	{"usage", usage, "by since until", false},
 	{"ledger_all", ledger_all, "", false},
 	{"verify", verify, "", false},
 	{"calls", calls, "live", false},

@@ -55,6 +55,11 @@ int fare_books_each_provider(struct fare_books *b, bool (*fn)(void *, const stru
 int fare_books_each_model(struct fare_books *b, bool (*fn)(void *, const struct fare_model *), void *arg) FARE_MUST; /* every version, ascending */
 /* Totals of calls per day, key and model, from a day on: of one account, or (account 0) of all, by account. */
 int fare_books_each_usage(struct fare_books *b, uint64_t account, uint32_t from_day, bool (*fn)(void *, const struct fare_usage_total *), void *arg) FARE_MUST;
+/* Usage of all accounts in days from..to (both taken in), summed by one thing, in its order; what it is not summed by is 0 or "" in a total. account: its name, "" when it
+ * is not summed by account or key (a key is one account's). More than a million sums fail. */
+enum fare_usage_by { FARE_BY_ACCOUNT = 1, FARE_BY_KEY, FARE_BY_MODEL, FARE_BY_DAY };
+int fare_books_usage(struct fare_books *b, enum fare_usage_by by, uint32_t from_day, uint32_t to_day,
+	bool (*fn)(void *, const struct fare_usage_total *, const char *account), void *arg) FARE_MUST;
 /* Entries of one account from a number on; stops after the last. */
 int fare_books_each_entry(struct fare_books *b, uint64_t account, uint64_t from_number, bool (*fn)(void *, const struct fare_entry *), void *arg) FARE_MUST;
 /* By call id: 1 found, 0 not, -1 failed. */
@@ -67,6 +72,7 @@ int fare_books_head_seal(struct fare_books *b, struct fare_seal *out) FARE_MUST;
 int fare_books_export(struct fare_books *b, bool (*fn)(void *, const char *line, size_t n), void *arg) FARE_MUST;
 /* One object, contract of `ledger --json`, no newline. account: its name, as member `account`; NULL leaves that out. */
 void fare_entry_json(const struct fare_entry *e, const char *account, struct fare_buf *out);
+void fare_usage_json(const struct fare_usage *u, struct fare_buf *out);
 void fare_seal_json(const struct fare_seal *s, struct fare_buf *out);
 const char *fare_kind_word(uint8_t kind); /* "call", ...; "" for none */
 

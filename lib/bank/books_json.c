@@ -92,20 +92,24 @@ static void member_time(struct fare_buf *out, const char *member, uint64_t ms)
 	member_text(out, member, text);
 }
 
+void fare_usage_json(const struct fare_usage *u, struct fare_buf *out)
+{
+	fare_buf_add_str(out, "{\"input_tokens\":");
+	fare_buf_add_u64(out, u->input);
+	member_u64(out, "output_tokens", u->output);
+	member_u64(out, "cached_tokens", u->cached);
+	member_u64(out, "cache_write_tokens", u->cache_write);
+	member_u64(out, "reasoning_tokens", u->reasoning);
+	fare_buf_add_char(out, '}');
+}
+
 static void member_usage(struct fare_buf *out, const struct fare_entry *e)
 {
 	name(out, "usage");
-	if (e->kind != FARE_KIND_CALL) {
+	if (e->kind == FARE_KIND_CALL)
+		fare_usage_json(&e->usage, out);
+	else
 		fare_buf_add_str(out, "null");
-		return;
-	}
-	fare_buf_add_str(out, "{\"input_tokens\":");
-	fare_buf_add_u64(out, e->usage.input);
-	member_u64(out, "output_tokens", e->usage.output);
-	member_u64(out, "cached_tokens", e->usage.cached);
-	member_u64(out, "cache_write_tokens", e->usage.cache_write);
-	member_u64(out, "reasoning_tokens", e->usage.reasoning);
-	fare_buf_add_char(out, '}');
 }
 
 static void member_flags(struct fare_buf *out, uint16_t flags)

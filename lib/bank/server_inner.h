@@ -64,7 +64,8 @@ struct fare_admin {
 	struct fare_post_node back; /* from a reader */
 	void (*read)(struct fare_admin *); /* a reader's work */
 	struct fare_admin *next_read;
-	uint64_t account, from, since_ms; /* what it reads */
+	uint64_t account, from, since_ms, until_ms; /* what it reads */
+	enum fare_usage_by by;
 	char name[FARE_NAME_N], account_name[FARE_NAME_N];
 	uint8_t read_kind;
 	struct fare_amount read_amount, read_available;

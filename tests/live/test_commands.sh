@@ -154,6 +154,9 @@ run calls --json
 json "calls" 0
 run calls --live --json
 json "calls --live" 0
+run usage --json
+json "usage" 0
+fails "usage by what is not kept" 2 "account, key, model or day" usage --by colour
 run verify --json
 json "verify" 1 ok entries first_fault
 is "verify: ok" true "$(printf '%s' "$out" | field ok)"
@@ -171,7 +174,7 @@ fails "mount of another" 2 iis mount iis
 fails "not built yet" 2 "not built yet" doctor
 fails "no such command" 2 "no such command" frobnicate
 fails "reload of nothing" 1 "not running" reload
-for command in setup start stop reload status verify mount account credit debit balance ledger calls key provider model; do
+for command in setup start stop reload status verify mount account credit debit balance ledger usage calls key provider model; do
 	run $command --help
 	is "$command --help" 0 "$rc"
 	has "$command --help: how" "farebox $command" "$out"

@@ -193,6 +193,10 @@ is "the slots are free again" 200 "$status"
 check "no hold is left after it" wait_until 20 no_holds
 is "credits - charges = balance" "$(farebox balance a --json | field balance; farebox balance a --json | field available)" "$(
 	farebox ledger a --json | field amount | awk '{n += $1 * 1000000000} END {printf "%.9f", n / 1000000000}')"
+for by in account key model day; do
+	is "usage --by $by: the ledger's" "$(farebox ledger --all --json | grep '"kind": *"call"' | field amount | awk '{n -= $1 * 1000000000} END {printf "%d calls, %.0f", NR, n}')" "$(
+		farebox usage --by $by --json | sed 's/.*"calls": \([0-9]*\).*"cost": "\([0-9.]*\)".*/\1 \2/' | awk '{c += $1; n += $2 * 1000000000} END {printf "%d calls, %.0f", c, n}')"
+done
 check "verify" farebox verify
 is "delivered once each" "" "$(curl -q -s "$sandbox/sandbox/calls" | grep -v '"deliveries": *1,' || :)"
 finish

@@ -317,6 +317,27 @@ static bool take_entry(void *arg, const struct fare_entry *e)
 	return false;
 }
 
+static bool sum_group(void *arg, const struct fare_usage_total *t, const char *account)
+{
+	CHECK((t->account == 0) == (account[0] == '\0'));
+	return sum_usage(arg, t);
+}
+
+/* By whatever it is summed: the ledger's calls, and what they cost. */
+static void check_usage(struct fare_books *b)
+{
+	struct account all = {.calls = 0};
+	for (size_t i = 1; i <= m.accounts_n; i++) {
+		all.calls += m.accounts[i].calls;
+		all.cost += m.accounts[i].cost;
+	}
+	for (unsigned by = FARE_BY_ACCOUNT; by <= FARE_BY_DAY; by++) {
+		struct account sum = {.calls = 0};
+		CHECK(fare_books_usage(b, (enum fare_usage_by)by, 0, UINT32_MAX, sum_group, &sum) == 0);
+		CHECK(sum.calls == all.calls && sum.cost == all.cost);
+	}
+}
+
 static void check_all(struct fare_books *b)
 {
 	struct fare_verify v;
@@ -336,6 +357,7 @@ static void check_all(struct fare_books *b)
 		CHECK(fare_books_each_usage(b, i, 0, sum_usage, &sum) == 0);
 		CHECK(sum.calls == m.accounts[i].calls && sum.cost == m.accounts[i].cost);
 	}
+	check_usage(b);
 	CHECK(fare_books_verify(b, &v) == 0);
 	if (!v.ok)
 		wrong(__LINE__, v.first_fault);

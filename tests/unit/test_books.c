@@ -447,6 +447,43 @@ static void test_usage(void **state)
 	assert_int_equal(none.n, 0);
 }
 
+static bool take_group(void *arg, const struct fare_usage_total *t, const char *account)
+{
+	assert_string_equal(account, t->account == 1 ? "acme" : t->account == 2 ? "zeta" : "");
+	return take_total(arg, t);
+}
+
+static struct totals usage_by(enum fare_usage_by by, uint32_t from, uint32_t to)
+{
+	struct totals l = {.n = 0};
+	assert_int_equal(fare_books_usage(b, by, from, to, take_group, &l), 0);
+	return l;
+}
+
+static void test_usage_by(void **state)
+{
+	(void)state;
+	struct fare_op zeta = kit_account("zeta"), key = kit_key(2, "fb_two"), model = kit_model("n", 1000000, 2000000);
+	assert_int_equal(kit_one(b, &zeta), FARE_APPLIED);
+	assert_int_equal(kit_one(b, &key), FARE_APPLIED);
+	assert_int_equal(kit_one(b, &model), FARE_APPLIED);
+	struct fare_op ops[] = {
+		kit_call(1, 1, 1, 100, 50, 200, FARE_DAY_MS), kit_call(2, 2, 1, 10, 5, 20, FARE_DAY_MS), kit_call(2, 3, 2, 1, 0, 1, 2 * (uint64_t)FARE_DAY_MS), kit_money(1, 99, "", 2 * (uint64_t)FARE_DAY_MS),
+	};
+	ops[1].u.post.key = ops[2].u.post.key = 2;
+	memcpy(ops[2].u.post.model, "n", 2);
+	for (size_t i = 0; i < FARE_ARRAY_N(ops); i++)
+		assert_int_equal(kit_one(b, &ops[i]), FARE_APPLIED);
+	struct totals account = usage_by(FARE_BY_ACCOUNT, 0, UINT32_MAX), keys = usage_by(FARE_BY_KEY, 0, UINT32_MAX), models = usage_by(FARE_BY_MODEL, 0, UINT32_MAX);
+	struct totals days = usage_by(FARE_BY_DAY, 0, UINT32_MAX), first = usage_by(FARE_BY_ACCOUNT, 0, 1), second = usage_by(FARE_BY_KEY, 2, 2), none = usage_by(FARE_BY_DAY, 3, 9);
+	assert_true(account.n == 2 && keys.n == 2 && models.n == 2 && days.n == 2 && first.n == 2 && second.n == 1 && none.n == 0);
+	assert_true(account.at[1].calls == 2 && account.at[1].usage.input == 11 && account.at[1].cost.nano == 21 && account.at[1].key == 0 && account.at[1].model[0] == '\0');
+	assert_true(keys.at[1].key == 2 && keys.at[1].account == 2 && keys.at[1].cost.nano == 21 && keys.at[1].day == 0);
+	assert_string_equal(models.at[0].model, "m");
+	assert_true(models.at[0].calls == 2 && models.at[0].usage.input == 110 && models.at[0].usage.output == 55 && models.at[0].cost.nano == 220);
+	assert_true(days.at[1].day == 2 && days.at[1].cost.nano == 1 && first.at[1].cost.nano == 20 && second.at[0].cost.nano == 1);
+}
+
 static void test_empty_batch(void **state)
 {
 	(void)state;
@@ -478,7 +515,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 		T(test_money), T(test_call_twice), T(test_ref_twice), T(test_refused_posts), T(test_overflow), T(test_free_and_over), T(test_time_and_outage),
-		T(test_accounts_and_keys), T(test_catalogue), T(test_export), T(test_known_hashes), T(test_usage), T(test_empty_batch), T(test_epoch),
+		T(test_accounts_and_keys), T(test_catalogue), T(test_export), T(test_known_hashes), T(test_usage), T(test_usage_by), T(test_empty_batch), T(test_epoch),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
