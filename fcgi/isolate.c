@@ -1,18 +1,24 @@
 /*
- * Landlock knows only what is allowed, so all is allowed but the store: along the path to it, every neighbour of each folder on the way gets a rule, the folders on
- * the way get none. A link gets none either: a path is judged by where it leads.
+ * Landlock knows only what is allowed, so all may be read but the store: along the path to it, every neighbour of each folder on the way gets a rule, the folders on
+ * the way get none. A link gets none either: a path is judged by where it leads. Written is in the run folder alone (the meter), and no program is started.
+ * Landlock does not judge who connects to admin.sock, and the bank knows its clients by their user: so seccomp leaves a worker no local sockets but those of call.sock's kind.
  */
 #include "base/first.h"
 
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/audit.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
 #ifdef HAVE_LINUX_LANDLOCK_H
 #include <linux/landlock.h>
 #endif
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -29,6 +35,7 @@
 #define RIGHT_REFER (1ULL << 13)
 #define RIGHT_TRUNCATE (1ULL << 14)
 /* Those that a rule for a plain file may name: execute, write, read, truncate. */
+#define RIGHTS_READ (LANDLOCK_ACCESS_FS_READ_FILE | LANDLOCK_ACCESS_FS_READ_DIR)
 #define RIGHTS_FILE (LANDLOCK_ACCESS_FS_EXECUTE | LANDLOCK_ACCESS_FS_WRITE_FILE | LANDLOCK_ACCESS_FS_READ_FILE | RIGHT_TRUNCATE)
 
 static long landlock_version(void)
@@ -85,7 +92,16 @@ static bool allow_all_but(int rules, const char *path, uint64_t rights)
 	return true;
 }
 
-static bool landlock_confine(const char *home)
+static bool allow_run(int rules, const char *run, uint64_t rights)
+{
+	struct landlock_path_beneath_attr rule = {.allowed_access = rights & ~(uint64_t)LANDLOCK_ACCESS_FS_EXECUTE, .parent_fd = open(run, O_PATH | O_DIRECTORY | O_CLOEXEC)};
+	bool ok = rule.parent_fd >= 0 && syscall(SYS_landlock_add_rule, rules, LANDLOCK_RULE_PATH_BENEATH, &rule, 0) == 0;
+	if (rule.parent_fd >= 0)
+		close(rule.parent_fd);
+	return ok;
+}
+
+static bool landlock_confine(const char *home, const char *run)
 {
 	char store[FARE_PATH_N];
 	uint64_t rights = landlock_rights(landlock_version());
@@ -93,7 +109,7 @@ static bool landlock_confine(const char *home)
 	if (!fare_path(store, sizeof store, home, "store"))
 		return false;
 	int rules = (int)syscall(SYS_landlock_create_ruleset, &attr, sizeof attr.handled_access_fs, 0);
-	bool ok = rules >= 0 && allow_all_but(rules, store, rights) && syscall(SYS_landlock_restrict_self, rules, 0) == 0;
+	bool ok = rules >= 0 && allow_all_but(rules, store, RIGHTS_READ) && allow_run(rules, run, rights) && syscall(SYS_landlock_restrict_self, rules, 0) == 0;
 	if (!ok)
 		fare_log(FARE_ALARM, "cannot keep this worker away from %s: %s", store, strerror(errno));
 	if (rules >= 0)
@@ -108,9 +124,9 @@ static long landlock_version(void)
 	return -1;
 }
 
-static bool landlock_confine(const char *home)
+static bool landlock_confine(const char *home, const char *run)
 {
-	(void)home;
+	(void)home, (void)run;
 	return false;
 }
 
@@ -131,11 +147,51 @@ const char *fare_isolate_name(enum fare_isolation level)
 	return level == FARE_ISOLATED_UID ? "uid" : level == FARE_ISOLATED_LANDLOCK ? "landlock" : "none";
 }
 
-bool fare_isolate(const char *home, enum fare_isolation level)
+#if defined __x86_64__
+#define ARCH AUDIT_ARCH_X86_64
+#define NR_OTHER 0x40000000u /* x32's calls */
+#elif defined __aarch64__
+#define ARCH AUDIT_ARCH_AARCH64
+#define NR_OTHER 0x80000000u /* none */
+#endif
+
+/* io_uring would open sockets past this filter. */
+static bool local_streams_refuse(void)
+{
+#ifdef ARCH
+#define LOAD(member) BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, member))
+	struct sock_filter code[] = {
+		LOAD(arch),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, ARCH, 1, 0),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_KILL_PROCESS),
+		LOAD(nr),
+		BPF_JUMP(BPF_JMP | BPF_JGE | BPF_K, NR_OTHER, 7, 0),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_io_uring_setup, 6, 0),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_socket, 0, 6),
+		LOAD(args[0]), /* its lower half: both are little-endian, and the kernel looks at no more */
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, AF_UNIX, 0, 4),
+		LOAD(args[1]),
+		BPF_STMT(BPF_ALU | BPF_AND | BPF_K, 0xf),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SOCK_SEQPACKET, 1, 0),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EACCES),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+	};
+#undef LOAD
+	struct sock_fprog program = {.len = FARE_ARRAY_N(code), .filter = code};
+	if (prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program, 0, 0) == 0)
+		return true;
+	fare_log(FARE_ALARM, "cannot keep this worker away from the admin socket: %s", strerror(errno));
+	return false;
+#else
+	return true;
+#endif
+}
+
+bool fare_isolate(const char *home, const char *run, enum fare_isolation level)
 {
 	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0) {
 		fare_log(FARE_ALARM, "no_new_privs: %s", strerror(errno));
 		return false;
 	}
-	return level != FARE_ISOLATED_LANDLOCK || landlock_confine(home);
+	return level != FARE_ISOLATED_LANDLOCK || (landlock_confine(home, run) && local_streams_refuse());
 }

@@ -14,9 +14,10 @@ enum fare_isolation fare_isolate_level(const char *home, uid_t uid);
 const char *fare_isolate_name(enum fare_isolation level); /* "none", "landlock", "uid" */
 
 /*
- * Confines the calling process, once, before it starts threads: no new privileges; at level landlock everything but HOME/store stays usable. What is made later
+ * Confines the calling process, once, before it starts threads: no new privileges; at level landlock everything but HOME/store can be read, the run folder
+ * written, no program started, and no local socket opened but of call.sock's kind (never admin.sock, which would take the worker for the store's owner). What is made later
  * right in one of the folders above the store (beside the home, say) is out of reach too. False: could not, with the reason logged; do not go on.
  */
-bool fare_isolate(const char *home, enum fare_isolation level) FARE_MUST;
+bool fare_isolate(const char *home, const char *run, enum fare_isolation level) FARE_MUST;
 
 #endif

@@ -39,7 +39,7 @@ static int worker_run(void)
 	umask(077);
 	const struct fare_worker_start *s = start_read();
 	fare_conf_log(&s->conf);
-	if (!fare_isolate(s->conf.home, (enum fare_isolation)s->isolation))
+	if (!fare_isolate(s->conf.home, s->conf.run, (enum fare_isolation)s->isolation))
 		fare_fatal("not isolated as it must be");
 	return fare_worker_main(&s->conf, s->number, FARE_WORKER_LISTEN_FD, FARE_WORKER_PIPE_FD);
 }

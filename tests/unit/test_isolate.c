@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/prctl.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -29,7 +30,7 @@ static int group_setup(void **state)
 	(void)state;
 	if (!mkdtemp(home) || mkdir(in_home("store"), 0700) || mkdir(in_home("run"), 0700) || symlink("store", in_home("link")))
 		return -1;
-	return fare_file_write(in_home("store/log"), "x", 1, 0600) && fare_file_write(in_home("run/meter"), "x", 1, 0600) ? 0 : -1;
+	return fare_file_write(in_home("store/log"), "x", 1, 0600) && fare_file_write(in_home("run/meter"), "x", 1, 0600) && fare_file_write(in_home("settings"), "x", 1, 0600) ? 0 : -1;
 }
 
 static int group_teardown(void **state)
@@ -39,6 +40,8 @@ static int group_teardown(void **state)
 	unlink(in_home("run/meter"));
 	unlink(in_home("run/new"));
 	unlink(in_home("link"));
+	unlink(in_home("settings"));
+	unlink(in_home("farebox.json"));
 	rmdir(in_home("store"));
 	rmdir(in_home("run"));
 	return rmdir(home);
@@ -57,7 +60,8 @@ static int confined(void)
 {
 	char made[FARE_PATH_N];
 	int wrong = 0;
-	if (!fare_isolate(home, FARE_ISOLATED_LANDLOCK))
+	char run[FARE_PATH_N];
+	if (!fare_path(run, sizeof run, home, "run") || !fare_isolate(home, run, FARE_ISOLATED_LANDLOCK))
 		return 255;
 	wrong |= opens("store/log", O_RDONLY) ? 1 : 0;
 	wrong |= opens("store/log", O_WRONLY) ? 2 : 0;
@@ -87,6 +91,38 @@ static void test_landlock(void **state)
 	assert_int_equal(WEXITSTATUS(status), 0);
 }
 
+/* What its user may do and a worker never needs. */
+static int confined_more(void)
+{
+	char run[FARE_PATH_N];
+	char *argv[] = {(char *)(uintptr_t)"true", NULL};
+	int fds[2], wrong = 0;
+	if (!fare_path(run, sizeof run, home, "run") || !fare_isolate(home, run, FARE_ISOLATED_LANDLOCK))
+		return 255;
+	int stream = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0), packets = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0), net = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	wrong |= stream < 0 ? 0 : 1; /* of admin.sock's kind */
+	wrong |= packets >= 0 && net >= 0 && socketpair(AF_UNIX, SOCK_STREAM, 0, fds) == 0 ? 0 : 2;
+	wrong |= opens("farebox.json", O_WRONLY | O_CREAT) ? 4 : 0;
+	wrong |= opens("settings", O_RDONLY) ? 0 : 8;
+	wrong |= opens("settings", O_WRONLY) ? 16 : 0;
+	execv("/bin/true", argv);
+	return wrong;
+}
+
+static void test_more(void **state)
+{
+	int status;
+	(void)state;
+	if (fare_isolate_level(home, getuid()) == FARE_ISOLATED_NOT)
+		skip();
+	pid_t pid = fork();
+	if (pid == 0)
+		_exit(confined_more() | 32);
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_true(WIFEXITED(status));
+	assert_int_equal(WEXITSTATUS(status), 32); /* 0: a program was started */
+}
+
 static void test_level(void **state)
 {
 	(void)state;
@@ -101,6 +137,6 @@ static void test_level(void **state)
 
 int main(void)
 {
-	const struct CMUnitTest tests[] = {cmocka_unit_test(test_landlock), cmocka_unit_test(test_level)};
+	const struct CMUnitTest tests[] = {cmocka_unit_test(test_landlock), cmocka_unit_test(test_more), cmocka_unit_test(test_level)};
 	return cmocka_run_group_tests(tests, group_setup, group_teardown);
 }
