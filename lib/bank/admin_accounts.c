@@ -190,6 +190,13 @@ static void look_for_repeat(struct fare_admin *c, const struct fare_acct *a, con
 	fare_admin_read(c, read_repeat);
 }
 
+/* A debit counts before the writer has seen it: one that cannot be taken must not get that far, for a sum that stood at its end could not be put right. */
+static bool can_take(const struct fare_acct *a, struct fare_amount amount)
+{
+	struct fare_amount sum;
+	return fare_amount_sub(a->rec.balance, amount, &sum) && fare_amount_add(a->rec.debits, amount, &sum);
+}
+
 static void money(struct fare_admin *c, bool is_debit)
 {
 	const struct fare_acct *a = fare_arg_account(c, "name");
@@ -207,6 +214,8 @@ static void money(struct fare_admin *c, bool is_debit)
 	}
 	if (beyond)
 		say_beyond(c, a->rec.name, fare_decider_available(a));
+	if (a && is_debit && !can_take(a, e.amount))
+		fare_arg_wrong(c, "the balance would be beyond what 64 bits hold");
 	if (c->bad || !a) {
 		fare_admin_fail(c, "%s", c->error);
 		return;

@@ -85,6 +85,12 @@ is "debit: signed by its effect" -2.000000000 "$(printf '%s' "$out" | field amou
 run debit alice 7 --force --json
 is "debit --force" 0 "$rc"
 is "debit --force: below zero" -3.999999999 "$(printf '%s' "$out" | field balance)"
+for words in "debit alice 9223372036.854775807 --force" "credit alice 9223372036.854775807"; do
+	# shellcheck disable=SC2086
+	fails "$words" 1 "beyond what 64 bits hold" $words
+done
+run balance alice --json
+is "and nothing has changed" "5.000000001 9.000000000" "$(printf '%s' "$out" | field credits) $(printf '%s' "$out" | field debits)"
 run ledger alice --json
 json "ledger" 3 number call_id kind amount balance model usage ending price_version time prev hash
 is "ledger: kinds" "credit debit debit" "$(printf '%s\n' "$out" | field kind | tr '\n' ' ' | sed 's/ $//')"
