@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -217,6 +218,8 @@ int main(void)
 	struct fare_id id = fare_id_new();
 	struct fare_admit ask = ask_of(id);
 	struct fare_admit_answer answer;
+	struct stat st;
+	TEST_MUST(stat(bank.conf.run, &st) == 0 && !(st.st_mode & (S_IROTH | S_IWOTH))); /* names of meters are nobody else's business */
 	int slot = fare_link_slot(link, id);
 	TEST_MUST(slot >= 0 && fare_link_admit(link, slot, &ask, &answer, WAIT_MS) == FARE_ASKED_ANSWERED && answer.granted);
 	fare_meter_sent(link, slot, 0);
