@@ -111,6 +111,18 @@ has "a removed model: a call that runs goes on" "[DONE]" "$(cat "$tmp/stream")"
 add_model slow sandbox-chat 1
 says "a model that is offered again" 200 "$key" slow
 
+# A call is put right by an entry that names it.
+call_id=$(head -n 1 "$tmp/entries" | field call_id)
+farebox account create b >/dev/null
+before=$(farebox balance a --json | field available)
+is "credit --corrects" "correction $call_id 0.250000000" "$(farebox credit a 0.25 --corrects "$call_id" --ref put-right --json >"$tmp/record"; echo "$(field kind <"$tmp/record") $(field corrects <"$tmp/record") $(field amount <"$tmp/record")")"
+farebox credit a 0.25 --corrects "$call_id" --ref put-right >"$tmp/record" 2>&1
+is "debit --corrects" "correction -0.250000000" "$(farebox debit a 0.25 --corrects "$call_id" --json >"$tmp/record"; echo "$(field kind <"$tmp/record") $(field amount <"$tmp/record")")"
+is "--corrects, with its --ref once: the balance" "$before" "$(farebox balance a --json | field available)"
+rc=0
+farebox credit b 1 --corrects "$call_id" >"$tmp/record" 2>&1 || rc=$?
+is "--corrects of another account's call is refused" "1 farebox: the call to correct is not in this account's ledger" "$rc $(cat "$tmp/record")"
+
 no_holds() { [ "$(farebox status --json | sed 's/.*"catalogue"//' | field holds)" = 0 ]; }
 check "no hold is left" wait_until 10 no_holds
 check "the books add up" farebox verify
