@@ -6,7 +6,9 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -51,14 +53,27 @@ void fare_keeper_unlock(struct fare_keeper *k)
 	k->lock_fd = -1;
 }
 
+/* Where web servers reach us; what a web server gave us has a name of its own. Empty: it is no Unix socket, or closed. */
+static struct fare_span socket_name(const struct fare_keeper *k, struct sockaddr_un *un)
+{
+	socklen_t n = sizeof *un;
+	if (k->own_socket)
+		return fare_span_of(k->conf.listen);
+	memset(un, 0, sizeof *un);
+	if (k->listen_fd < 0 || getsockname(k->listen_fd, (struct sockaddr *)un, &n) != 0 || un->sun_family != AF_UNIX)
+		return fare_span_of("");
+	return fare_span_at(un->sun_path, strnlen(un->sun_path, sizeof un->sun_path));
+}
+
 bool fare_keeper_state(const struct fare_keeper *k)
 {
 	char path[FARE_PATH_N], since[FARE_TIME_TEXT_N];
 	struct fare_buf b;
+	struct sockaddr_un un;
 	fare_buf_init(&b, 64 * 1024);
 	fare_buf_addf(&b, "{\"pid\":%d,\"state\":\"%s\",\"isolation\":\"%s\",\"fastcgi_socket\":", (int)getpid(), k->stopping ? "draining" : "running",
 		fare_isolate_name(k->isolation));
-	fare_buf_add_json(&b, fare_span_of(k->own_socket ? k->conf.listen : ""));
+	fare_buf_add_json(&b, socket_name(k, &un));
 	fare_buf_add_str(&b, ",\"workers\":[");
 	for (const struct fare_kept *w = k->kept; w; w = w->next) {
 		fare_clock_text(w->since_ms, since);

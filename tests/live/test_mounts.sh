@@ -93,6 +93,7 @@ farebox stop >/dev/null
 
 web_start lighttpd-bin-path
 serves lighttpd-bin-path
+is "lighttpd-bin-path: status tells lighttpd's socket" "$tmp/home/run/lighttpd.sock" "$(farebox status --json | field fastcgi_socket | sed 's/-[0-9]*$//')"
 is "lighttpd-bin-path: one keeper, two workers" 2 "$(pgrep -P "$(keeper)" -f farebox.fcgi | wc -l)"
 old=$(keeper)
 kill -USR1 "$started"
