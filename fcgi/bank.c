@@ -107,5 +107,6 @@ int main(int argc, char **argv)
 		fare_fatal("%s", error);
 	become_owner(&conf);
 	leave_starter(&conf, o.foreground);
+	fare_fd_limit_raise();
 	return fare_bank_serve(&conf);
 }

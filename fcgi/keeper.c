@@ -7,7 +7,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -253,16 +252,6 @@ static bool socket_open(struct fare_keeper *k, bool own)
 	return socket_share(k);
 }
 
-static void limits_raise(void)
-{
-	struct rlimit r;
-	if (getrlimit(RLIMIT_NOFILE, &r) == 0 && r.rlim_cur < r.rlim_max) {
-		r.rlim_cur = r.rlim_max;
-		if (setrlimit(RLIMIT_NOFILE, &r) != 0)
-			fare_log(FARE_WARN, "descriptors stay limited: %s", strerror(errno));
-	}
-}
-
 static bool loop_set_up(struct fare_keeper *k)
 {
 	k->loop = fare_loop_new();
@@ -335,7 +324,7 @@ int fare_keeper_run(const char *home, bool own)
 	k->home_arg = home;
 	k->listen_fd = k->lock_fd = -1;
 	signal(SIGPIPE, SIG_IGN);
-	limits_raise();
+	fare_fd_limit_raise();
 	if (!keeper_start(k, own)) {
 		keeper_release(k);
 		return 1;

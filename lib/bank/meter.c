@@ -110,6 +110,7 @@ int fare_meter_open(const char *run, unsigned worker_no, struct fare_id incarnat
 	if (fd >= 0 && !head_fits(fd, worker_no, incarnation, head)) {
 		close(fd);
 		fd = -1;
+		errno = EINVAL;
 	}
 	return fd;
 }

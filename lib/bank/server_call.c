@@ -293,7 +293,9 @@ static bool is_dead(struct fare_bank *b, struct fare_worker *w)
 	struct fare_meter_head head;
 	if (w->meter_fd < 0)
 		w->meter_fd = fare_meter_open(b->conf.run, w->no, w->incarnation, &head);
-	return w->meter_fd < 0 || fare_meter_is_dead(w->meter_fd);
+	if (w->meter_fd < 0) /* for want of a descriptor or memory nobody is taken for dead: asked again */
+		return errno != EMFILE && errno != ENFILE && errno != ENOMEM;
+	return fare_meter_is_dead(w->meter_fd);
 }
 
 void fare_call_bury(struct fare_bank *b)

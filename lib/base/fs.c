@@ -7,10 +7,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/fs.h"
+#include "base/log.h"
 #include "base/num.h"
 
 enum { READ_PIECE_N = 64 * 1024 };
@@ -46,6 +48,16 @@ bool fare_write_all(int fd, const void *p, size_t n)
 		}
 	}
 	return true;
+}
+
+void fare_fd_limit_raise(void)
+{
+	struct rlimit r;
+	if (getrlimit(RLIMIT_NOFILE, &r) != 0 || r.rlim_cur >= r.rlim_max)
+		return;
+	r.rlim_cur = r.rlim_max;
+	if (setrlimit(RLIMIT_NOFILE, &r) != 0)
+		fare_log(FARE_WARN, "descriptors stay limited: %s", strerror(errno));
 }
 
 static bool set_errno(int e)

@@ -13,6 +13,7 @@ int fare_unix_connect(const char *path, int type);                          /* b
 bool fare_peer_uid(int fd, uid_t *uid, pid_t *pid) FARE_MUST;               /* SO_PEERCRED */
 uint64_t fare_process_start(pid_t pid); /* when it began, in ticks since boot: with it a pid names one process for ever. 0: there is none, or it has ended */
 bool fare_fd_nonblock(int fd, bool on);
+void fare_fd_limit_raise(void); /* as many as this process may have */
 bool fare_write_all(int fd, const void *p, size_t n) FARE_MUST;
 bool fare_file_read(const char *path, struct fare_buf *out) FARE_MUST;      /* appends the whole file; EFBIG when out->max is too small */
 /*

@@ -5,6 +5,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -12,6 +13,7 @@
 #include "unit.h"
 
 #include "bank/meter.h"
+#include "bank/server_inner.h"
 
 static char run[] = "/tmp/farebox-meter.XXXXXX";
 static const struct fare_id incarnation = {{1, 2, 3}}, call = {{9}};
@@ -148,9 +150,44 @@ static void check_killed(void **state)
 	assert_int_equal(unlink(path), 0);
 }
 
+static bool no_meter(void *ctx, struct fare_worker *w, unsigned slot, struct fare_id id, struct fare_meter_reading *out)
+{
+	(void)ctx, (void)w, (void)slot, (void)id, (void)out;
+	return false;
+}
+
+/* A bank that has no descriptor left cannot look at a meter: its worker is not dead for that. */
+static void check_no_descriptor(void **state)
+{
+	static struct fare_bank b;
+	static const struct fare_decider_out out = {.read_meter = no_meter};
+	struct rlimit before, none;
+	char path[FARE_PATH_N];
+	int fd;
+	(void)state;
+	struct fare_meter_slot *slots = fare_meter_make(run, incarnation, 3, 1, &fd);
+	assert_non_null(slots);
+	assert_true(fare_span_copy(fare_span_of(run), b.conf.run, sizeof b.conf.run));
+	fare_decider_init(&b.d, &out);
+	struct fare_hello h = {.incarnation = incarnation, .worker_no = 3, .slots = 1};
+	struct fare_worker *w = fare_decider_hello(&b.d, &h);
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
+	none = (struct rlimit){.rlim_cur = 0, .rlim_max = before.rlim_max};
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
+	fare_call_bury(&b);
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
+	assert_ptr_equal(fare_decider_worker(&b.d, incarnation), w);
+	fare_meter_unmap(slots, 1, &fd);
+	fare_call_bury(&b);
+	assert_null(fare_decider_worker(&b.d, incarnation));
+	fare_decider_release(&b.d);
+	path_of(path);
+	assert_int_not_equal(access(path, F_OK), 0);
+}
+
 int main(void)
 {
-	const struct CMUnitTest tests[] = {cmocka_unit_test(check_names), cmocka_unit_test(check_round_trip), cmocka_unit_test(check_damage), cmocka_unit_test(check_killed)};
+	const struct CMUnitTest tests[] = {cmocka_unit_test(check_names), cmocka_unit_test(check_round_trip), cmocka_unit_test(check_damage), cmocka_unit_test(check_killed), cmocka_unit_test(check_no_descriptor)};
 	if (!mkdtemp(run))
 		return 1;
 	int failed = cmocka_run_group_tests(tests, NULL, NULL);
