@@ -1,6 +1,6 @@
 #!/bin/sh
-# What `farebox mount` prints, in real web servers: nginx, lighttpd, and lighttpd that starts farebox itself. All as one unprivileged user.
-# Run from the build folder.
+# What `farebox mount` prints, in real web servers: the same list of tests for each of nginx, lighttpd, lighttpd that starts farebox itself, and Apache; at the end a
+# table of what passed. All as one unprivileged user. Run from the build folder.
 # shellcheck disable=SC2317 # functions that check and wait_until call by name
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
@@ -22,8 +22,8 @@ trap 'farebox stop --now >/dev/null 2>&1 || :; tests_clean' EXIT
 farebox() { "$here/../../bin/farebox" "$@"; }
 field() { sed -n "s/.*\"$1\": *\"\\{0,1\\}\\([^\",}]*\\).*/\\1/p"; }
 keeper() { head -n 1 "$tmp/home/run/keeper.pid"; }
-ask() { printf '{"model":"sandbox-chat","stream":%s,"messages":[{"role":"user","content":"hello"}]}' "$1"; }
-call() { curl -q -s -m 30 "http://127.0.0.1:$port$prefix/v1/chat/completions" -H "Authorization: Bearer $(cat "$tmp/key")" -H 'Content-Type: application/json' "$@"; }
+ask() { printf '{"model":"%s","stream":%s,"messages":[{"role":"user","content":"hello"}]}' "${2:-sandbox-chat}" "$1"; }
+call() { curl -q -s -m 60 "http://127.0.0.1:$port$prefix/v1/chat/completions" -H "Authorization: Bearer $(cat "$tmp/key")" -H 'Content-Type: application/json' "$@"; }
 web_up() { curl -q -s -o "$tmp/none" -m 2 "http://127.0.0.1:$port/"; }
 web_up_or_gone() { web_up || ! kill -0 "$started" 2>/dev/null; }
 
@@ -40,6 +40,14 @@ settings_nginx() {
 	echo '} }'
 }
 
+settings_apache() {
+	mkdir -p "$tmp/docs"
+	for what in mpm_event authz_core env proxy proxy_fcgi; do echo "LoadModule ${what}_module /usr/lib/apache2/modules/mod_$what.so"; done
+	printf 'ServerRoot "%s"\nDefaultRuntimeDir "%s"\nDocumentRoot "%s/docs"\nPidFile "%s/apache.pid"\nErrorLog "%s/apache.log"\n' "$tmp" "$tmp" "$tmp" "$tmp" "$tmp"
+	printf 'ServerName 127.0.0.1\nListen 127.0.0.1:%s\nLimitRequestFieldSize 16000\n' "$port"
+	farebox mount apache
+}
+
 # web_start NAME: on a free port; another one when somebody else was faster.
 web_start() {
 	for web_try in 1 2 3 4 5; do
@@ -48,6 +56,10 @@ web_start() {
 		nginx)
 			settings_nginx >"$tmp/web.conf"
 			start /usr/sbin/nginx -e stderr -p "$tmp/" -c "$tmp/web.conf"
+			;;
+		apache)
+			settings_apache >"$tmp/web.conf"
+			start /usr/sbin/apache2 -D FOREGROUND -f "$tmp/web.conf"
 			;;
 		*)
 			settings_lighttpd "$1" >"$tmp/web.conf"
@@ -61,48 +73,129 @@ web_start() {
 	finish
 }
 
-serves() { # NAME
-	is "$1: a call" 200 "$(call -o "$tmp/answer" -w '%{http_code}' -d "$(ask false)")"
+# mark: the next cell of this server's row, by what has failed since the last one.
+mark() {
+	if [ "$tests_failed" -eq "$failed_before" ]; then row="$row pass"; else row="$row FAIL"; fi
+	failed_before=$tests_failed
+}
+
+status_of() { call -o "$tmp/answer" -w '%{http_code}' "$@"; }
+lines_more() { [ "$(grep -c '^data: ' "$tmp/stream")" -gt "$1" ]; }
+live_is() { curl -q -s "$sandbox/sandbox/live" | grep -q "\"live\": *$1[,}]"; }
+last_entry() { farebox ledger a --json | tail -n 1 >"$tmp/entry" && grep -q '"kind": *"call"' "$tmp/entry" && grep -q "$1" "$tmp/entry"; }
+
+refuses() { # NAME
+	is "$1: no key" 401 "$(curl -q -s -m 30 -o "$tmp/answer" -w '%{http_code}' "http://127.0.0.1:$port$prefix/v1/chat/completions" -H 'Content-Type: application/json' -d "$(ask false)")"
+	has "$1: no key: says so" '"key_missing"' "$(cat "$tmp/answer")"
+	mark
+	is "$1: no money" 402 "$(curl -q -s -m 30 -o "$tmp/answer" -w '%{http_code}' "http://127.0.0.1:$port$prefix/v1/chat/completions" \
+		-H "x-api-key: $(cat "$tmp/poor")" -H 'Content-Type: application/json' -d "$(ask false)")"
+	has "$1: no money: what is missing" '"shortfall": "0.00' "$(cat "$tmp/answer")"
+	mark
+}
+
+answers() { # NAME
+	is "$1: a call" 200 "$(status_of -d "$(ask false)")"
 	has "$1: with its cost" '"cost":' "$(cat "$tmp/answer")"
-	is "$1: a stream" 1 "$(call -N -d "$(ask true)" | grep -c '\[DONE\]')"
 	is "$1: healthz" 200 "$(curl -q -s -o "$tmp/answer" -w '%{http_code}' "http://127.0.0.1:$port$prefix/healthz")"
+	is "$1: a path with %2F in it is ours" 404 "$(curl -q -s -o "$tmp/answer" -w '%{http_code}' -H "Authorization: Bearer $(cat "$tmp/key")" "http://127.0.0.1:$port$prefix/v1/models/a%2Fb")"
+	has "$1: a path with %2F in it: says so" model_unknown "$(cat "$tmp/answer")"
 	is "$1: other paths are the web server's" 404 "$(curl -q -s -o "$tmp/answer" -w '%{http_code}' "http://127.0.0.1:$port/other")"
-	head -c 34000000 /dev/zero >"$tmp/big"
-	is "$1: a body above the limit gets our answer" 413 "$(call -o "$tmp/answer" -w '%{http_code}' --data-binary "@$tmp/big")"
+	mark
+}
+
+# A stream that runs for two minutes: what comes of it comes while it runs upstream. Then its caller leaves.
+streams() { # NAME
+	is "$1: a stream" 1 "$(call -N -d "$(ask true)" | grep -c '\[DONE\]')"
+	: >"$tmp/stream"
+	# shellcheck disable=SC2016 # for the inner shell
+	start sh -c 'exec curl -q -s -N "$1" -H "Authorization: Bearer $(cat "$2")" -H "Content-Type: application/json" -d "$3" >"$4"' - \
+		"http://127.0.0.1:$port$prefix/v1/chat/completions" "$tmp/key" "$(ask true sandbox-tick-200-600)" "$tmp/stream"
+	caller=$started
+	check "$1: its first chunk comes" wait_until 20 lines_more 1
+	check "$1: the next ones after it" wait_until 20 lines_more "$(($(grep -c '^data: ' "$tmp/stream") + 3))"
+	check "$1: while it runs upstream" live_is 1
+	mark
+	stop "$caller" || :
+	check "$1: the caller leaves: the upstream's work ends" wait_until 20 live_is 0
+	check "$1: the caller leaves: the ledger says so" wait_until 20 last_entry client_gone
+	mark
+}
+
+bodies() { # NAME
+	is "$1: a body of 20 MiB" 200 "$(status_of --data-binary "@$tmp/large")"
+	is "$1: a body of 20 MiB, no key" 401 "$(curl -q -s -m 60 -o "$tmp/answer" -w '%{http_code}' "http://127.0.0.1:$port$prefix/v1/chat/completions" \
+		-H 'Content-Type: application/json' -H 'Expect:' --data-binary "@$tmp/large")"
+	is "$1: a body above the limit gets our answer" 413 "$(status_of --data-binary "@$tmp/big")"
 	has "$1: a body above the limit: says so" body_too_large "$(cat "$tmp/answer")"
+	is "$1: a body of unknown length" 200 "$(status_of -H 'Transfer-Encoding: chunked' -d "$(ask false)")"
+	mark
+}
+
+# 16 KiB for one request header is our limit (Apache's a little less); endless ones of the upstream end with us.
+headers() { # NAME
+	is "$1: three headers of 12,000 bytes" 200 "$(status_of -H "X-A: $(cat "$tmp/x12000")" -H "X-B: $(cat "$tmp/x12000")" -H "X-C: $(cat "$tmp/x12000")" -d "$(ask false)")"
+	is "$1: a header above the limit is refused" 400 "$(status_of -H "X-A: $(cat "$tmp/x12000")$(cat "$tmp/x12000")" -d "$(ask false)")"
+	# Apache's own limit is below ours: the answer is its own.
+	[ "$1" = apache ] || has "$1: a header above the limit: says so" 'The header x-a' "$(cat "$tmp/answer")"
+	is "$1: endless headers of the upstream" 502 "$(status_of -d "$(ask false sandbox-headers)")"
+	has "$1: endless headers of the upstream: says so" upstream_failed "$(cat "$tmp/answer")"
+	mark
+}
+
+serves() { # NAME
+	row=
+	failed_before=$tests_failed
+	refuses "$1"
+	answers "$1"
+	streams "$1"
+	bodies "$1"
+	headers "$1"
+	# shellcheck disable=SC2086 # a word each
+	printf '%-18s %5s %5s %5s %15s %8s %12s %14s\n' "$1" $row >>"$tmp/table"
 }
 
 prefix=
 farebox setup >/dev/null
 start "$FAREBOX_LIBEXEC/farebox-sandbox" --port-file "$tmp/port"
 wait_for_file "$tmp/port"
-echo x | farebox provider add sandbox --style openai --base-url "http://127.0.0.1:$(cat "$tmp/port")/v1" --key-file - >/dev/null
-farebox model add sandbox-chat --provider sandbox --input 0.15 --output 0.60 --max-output 4096 >/dev/null
+sandbox=http://127.0.0.1:$(cat "$tmp/port")
+echo x | farebox provider add sandbox --style openai --base-url "$sandbox/v1" --key-file - >/dev/null
+for model in chat tick-200-600 headers; do farebox model add sandbox-$model --provider sandbox --input 0.15 --output 0.60 --max-output 4096 >/dev/null; done
 farebox account create a >/dev/null
-farebox credit a 10 >/dev/null
+farebox credit a 1000 >/dev/null
 farebox key create a 2>/dev/null >"$tmp/key"
+farebox account create poor >/dev/null
+farebox key create poor 2>/dev/null >"$tmp/poor"
+head -c 34000000 /dev/zero >"$tmp/big"
+{ printf '{"model":"sandbox-chat","messages":[{"role":"user","content":"'; head -c 20971520 /dev/zero | tr '\0' x; printf '"}]}'; } >"$tmp/large"
+head -c 12000 /dev/zero | tr '\0' x >"$tmp/x12000"
+printf '%-18s %5s %5s %5s %15s %8s %12s %14s\n' server 401 402 200 'chunk by chunk' hang-up '20 MiB body' 'header limits' >"$tmp/table"
 
 farebox start >/dev/null
 case $(farebox status --json | field isolation) in landlock | none) ok "isolation of one user" ;; *) not_ok "isolation of one user" ;; esac
-for server in nginx lighttpd; do
+for server in nginx lighttpd apache; do
 	web_start $server
+	web=$started
 	serves $server
-	stop "$started" || :
+	stop "$web" || :
 done
 farebox stop >/dev/null
 
 web_start lighttpd-bin-path
+web=$started
 serves lighttpd-bin-path
 is "lighttpd-bin-path: status tells lighttpd's socket" "$tmp/home/run/lighttpd.sock" "$(farebox status --json | field fastcgi_socket | sed 's/-[0-9]*$//')"
 is "lighttpd-bin-path: one keeper, two workers" 2 "$(pgrep -P "$(keeper)" -f farebox.fcgi | wc -l)"
 old=$(keeper)
-kill -USR1 "$started"
+kill -USR1 "$web"
 another_keeper() { [ "$(keeper)" != "$old" ] && [ "$(farebox status --json | sed 's/"workers".*//' | field state)" = running ]; }
 check "lighttpd-bin-path: a restart brings another keeper" wait_until 20 another_keeper
 is "lighttpd-bin-path: which serves" 200 "$(call -o "$tmp/answer" -w '%{http_code}' -d "$(ask false)")"
-stop "$started" || :
+stop "$web" || :
 keeper_gone() { [ "$(farebox status --json | sed 's/"workers".*//' | field state)" = stopped ]; }
 check "lighttpd-bin-path: its keeper leaves with it" wait_until 20 keeper_gone
 check "the books add up" farebox verify
 farebox stop >/dev/null
+cat "$tmp/table"
 finish
