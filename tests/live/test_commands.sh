@@ -176,6 +176,18 @@ for server in nginx lighttpd lighttpd-bin-path apache; do
 	has "mount $server: this instance" "$tmp/home" "$out"
 	is "mount $server: nothing left to fill in" "" "$(printf '%s' "$out" | grep '@[A-Z_]*@' || :)"
 done
+long=$tmp/$(printf '%0110d' 1)
+run --home "$long" setup
+is "a home with a long name" 0 "$rc"
+fails "mount: a socket's path that web servers cannot use" 1 "107 bytes" mount nginx --home "$long"
+printf '{"listen": "%s"}\n' "$tmp/short.sock" >"$long/farebox.json"
+run mount nginx --home "$long"
+has "mount: a shorter one" "$tmp/short.sock" "$out"
+farebox stop --home "$long" >/dev/null
+fails "an empty home" 2 "--home needs a folder" setup --home ""
+fails "an empty home, before the command" 2 "--home needs a folder" --home "" setup
+fails "a home that cannot be made" 1 "cannot make /dev/null" setup --home /dev/null
+is "a home that cannot be made: one line" 1 "$(printf '%s\n' "$err" | wc -l)"
 fails "mount of another" 2 iis mount iis
 fails "not built yet" 2 "not built yet" doctor
 fails "no such command" 2 "no such command" frobnicate
