@@ -4,7 +4,10 @@
 # shellcheck disable=SC2317 # functions that check and wait_until call by name
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
-grep -q FAREBOX_FAULT_FILE fcgi/farebox.fcgi || exit 77
+grep -q "^#define FARE_FAULTS 1" config.h || {
+	echo "built without fault points"
+	exit 77
+}
 # shellcheck source-path=SCRIPTDIR source=../lib.sh
 . "$here/../lib.sh"
 FAREBOX_LIBEXEC=$(pwd)/fcgi
