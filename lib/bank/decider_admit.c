@@ -84,13 +84,14 @@ static bool settle_bound(const struct fare_decider *d, const struct fare_admit *
 static bool price_call(const struct fare_decider *d, const struct fare_admit *ask, const struct fare_acct *a, const struct fare_model *m, struct fare_admit_answer *answer)
 {
 	uint64_t input = input_tokens(d, ask, m), bound, choices = ask->endpoint == FARE_EMBEDDINGS ? 1 : ask->choices;
-	struct fare_amount available = fare_decider_available(a), hold;
+	struct fare_amount available = fare_decider_available(a), hold, pending;
 	uint64_t affordable = fare_price_affordable(&m->price, input, choices, available);
 	if (!settle_bound(d, ask, m, affordable, answer, &bound))
 		return false;
 	if (!fare_price_hold(&m->price, input, bound, choices, &hold))
 		hold = fare_nano(INT64_MAX);
-	if (available.nano < hold.nano) {
+	/* What all its calls hold must stay within 64 bits, too, whatever limit it was given. */
+	if (available.nano < hold.nano || !fare_amount_add(a->pending, hold, &pending)) {
 		answer->numbers = (struct fare_refusal_numbers){.available = available, .needed = hold, .price = m->price, .affordable = affordable};
 		return refuse(answer, FARE_BALANCE_TOO_LOW);
 	}
@@ -151,7 +152,7 @@ static bool grant(struct fare_decider *d, struct fare_worker *w, uint16_t slot, 
 	answer->grant.account_id = a->rec.id;
 	fill_grant(d, m, &answer->grant);
 	write_hold(d, w, slot, ask, &answer->grant, h);
-	a->pending.nano += h->hold_nano; /* no overflow: at most what was available */
+	a->pending.nano += h->hold_nano; /* no overflow: price_call has looked */
 	w->holds++;
 	w->memory[slot] = (struct fare_slot_memory){.last = ask->call_id, .known = FARE_SLOT_LIVE, .hold = h};
 	if (fare_fault("bank_after_hold"))

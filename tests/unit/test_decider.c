@@ -251,6 +251,18 @@ static void check_numbers_of_402(void **state)
 	assert_int_equal(x->d.holds.used, 0);
 }
 
+static void check_pending_fits(void **state)
+{
+	struct world *x = *state;
+	struct fare_worker *w = hello(x, 1, NULL, 0);
+	struct fare_acct *a = fare_decider_account(&x->d, 1);
+	a->rec.balance.nano = a->rec.credit_limit.nano = INT64_MAX;
+	a->pending.nano = INT64_MAX - 5;
+	assert_int_equal(admit(x, w, 0, 1, 10)->answer.refused, FARE_BALANCE_TOO_LOW);
+	assert_true(admit(x, w, 0, 2, 5)->answer.granted);
+	assert_int_equal(a->pending.nano, INT64_MAX);
+}
+
 static void check_our_bound(void **state)
 {
 	struct world *x = *state;
@@ -628,7 +640,7 @@ int main(void)
 	fare_log_level(FARE_ALARM);
 	const struct CMUnitTest tests[] = {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
-		TEST(check_refusals), TEST(check_numbers_of_402), TEST(check_our_bound), TEST(check_hold), TEST(check_overloaded), TEST(check_settle), TEST(check_over_hold), TEST(check_grant_again),
+		TEST(check_refusals), TEST(check_numbers_of_402), TEST(check_our_bound), TEST(check_pending_fits), TEST(check_hold), TEST(check_overloaded), TEST(check_settle), TEST(check_over_hold), TEST(check_grant_again),
 		TEST(check_r3_r10), TEST(check_r4_dead), TEST(check_r5_decided_price), TEST(check_entry_found_at_start), TEST(check_r8_refused_stays), TEST(check_r8_void_of_unknown),
 		TEST(check_live_after_restart), TEST(check_damaged_meter), TEST(check_credit_and_debit), TEST(check_model_versions), TEST(check_time_stands), TEST(check_parked), TEST(check_late_look),
 #undef TEST
