@@ -225,6 +225,19 @@ static void on_conn(void *arg, int fd, unsigned events)
 	}
 }
 
+/* Whoever said no hello gives way, the oldest first: one process must not keep the others out with connections that say nothing. */
+static bool make_room(struct fare_bank *b)
+{
+	struct fare_conn *oldest = NULL;
+	for (struct fare_conn *c = b->conns; c; c = c->next) /* newest first */
+		if (!c->worker)
+			oldest = c;
+	if (!oldest)
+		return false;
+	conn_close(oldest);
+	return true;
+}
+
 static void on_call_listen(void *arg, int listen_fd, unsigned events)
 {
 	struct fare_bank *b = arg;
@@ -233,7 +246,7 @@ static void on_call_listen(void *arg, int listen_fd, unsigned events)
 		int fd = accept4(listen_fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 		if (fd < 0)
 			return;
-		if (b->conn_count >= CONNS_MAX || b->stopping) {
+		if (b->stopping || (b->conn_count >= CONNS_MAX && !make_room(b))) {
 			fare_log(FARE_WARN, "more than %d workers are connected", CONNS_MAX);
 			close(fd);
 			continue;

@@ -115,6 +115,18 @@ static void admit_no_id(const struct bad *b)
 	close(fd);
 }
 
+/* More than the bank takes, and silent: others come in all the same. */
+static void crowd(const struct bad *b)
+{
+	enum { CROWD = 300 };
+	int fds[CROWD];
+	for (int i = 0; i < CROWD; i++)
+		fds[i] = call_connect();
+	close(bad_connect(b));
+	for (int i = 0; i < CROWD; i++)
+		close(fds[i]);
+}
+
 static unsigned dice(unsigned *seed, unsigned n)
 {
 	*seed = *seed * 1103515245u + 12345u;
@@ -164,6 +176,7 @@ static void bad_main(struct fare_id incarnation, struct fare_id id, unsigned see
 	bad_make(&b);
 	end_other_call(&b, id);
 	admit_no_id(&b);
+	crowd(&b);
 	TEST_MUST(holds() == 1);
 	say_anything(&b, seed);
 	_exit(0);
