@@ -158,6 +158,26 @@ check "stop --now: the call is settled from its meter" wait_until 10 no_holds
 has "stop --now: its ending" worker_died "$(farebox ledger a --json | tail -n 1 | field ending)"
 check "the books add up" farebox verify
 
+# Started again while the one before still drains.
+farebox start >/dev/null
+stream_begin sandbox-tick-200-20
+farebox stop >"$tmp/stopped" 2>&1 &
+stopping=$!
+check "start during a stop: the first drains" wait_until 10 draining
+farebox start >"$tmp/started"
+has "start during a stop: another one runs" running "$(cat "$tmp/started")"
+is "start during a stop: a call" 200 "$(code)"
+rc=0
+wait $stream || rc=$?
+is "start during a stop: the running stream was not cut" "0 1" "$rc $(grep -c '\[DONE\]' "$tmp/stream")"
+rc=0
+wait $stopping || rc=$?
+is "start during a stop: the stop is done" 0 $rc
+has "start during a stop: and says so" "another was started (keeper $(keeper))" "$(cat "$tmp/stopped")"
+is "start during a stop: the second one stays" 200 "$(code)"
+farebox stop >/dev/null
+check "the books add up" farebox verify
+
 # Time to drain is bounded.
 settings '{"workers": 1, "drain_s": 1}'
 farebox start >/dev/null
