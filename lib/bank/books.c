@@ -91,6 +91,8 @@ struct fare_books *fare_books_open(const char *home, bool create, char error[FAR
 	return NULL;
 }
 
+struct fare_books *fare_books_open_copy(const char *home, char error[FARE_ERROR_N]) { return fare_store_recover_copy(home, error) ? fare_books_open(home, false, error) : NULL; }
+
 void fare_books_close(struct fare_books **bp)
 {
 	struct fare_books *b = *bp;
@@ -193,3 +195,4 @@ int fare_books_commit(struct fare_books *b)
 }
 
 int fare_books_checkpoint(struct fare_books *b) { return fare_store_checkpoint(b->store); }
+int fare_books_backup(struct fare_books *b, const char *to) { return fare_store_backup(b->store, to); }

@@ -42,6 +42,10 @@ void fare_books_close(struct fare_books **b);
 void fare_books_ids(struct fare_books *b, uint8_t store_id[FARE_STORE_ID_N], uint8_t epoch[FARE_EPOCH_N]);
 int fare_books_renew_epoch(struct fare_books *b) FARE_MUST; /* after a restore, before anything else; durable when it returns 0 */
 
+/* A hot copy of the store into a folder (as fare_store_backup); and a copy, laid down as HOME/store, recovered and opened. */
+int fare_books_backup(struct fare_books *b, const char *to) FARE_MUST;
+struct fare_books *fare_books_open_copy(const char *home, char error[FARE_ERROR_N]);
+
 /* The writer's: begin, apply each, commit. Nonzero: the store failed, with the reason logged; exit. A refused op does not fail the batch. An empty batch writes nothing. */
 int fare_books_begin(struct fare_books *b) FARE_MUST;
 int fare_books_apply(struct fare_books *b, struct fare_op *op) FARE_MUST;

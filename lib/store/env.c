@@ -109,7 +109,7 @@ static int table_open(struct fare_store *s, enum fare_table t, bool create)
 }
 
 /* Folders of the store, made where asked for; true when a store is to be opened. */
-static bool folders_ready(const char *home, bool create, char dir[FARE_PATH_N], char error[FARE_STORE_ERROR_N])
+bool fare_store_folders(const char *home, bool create, char dir[FARE_PATH_N], char error[FARE_STORE_ERROR_N])
 {
 	char log_dir[FARE_PATH_N], file[FARE_PATH_N];
 	if (!fare_path(dir, FARE_PATH_N, home, "store") || !fare_path(log_dir, FARE_PATH_N, dir, "log") || !fare_path(file, FARE_PATH_N, dir, "meta.db")) {
@@ -141,19 +141,26 @@ static void turn_init(pthread_rwlock_t *turn)
 	pthread_rwlockattr_destroy(&attr);
 }
 
-struct fare_store *fare_store_open(const char *home, bool create, char error[FARE_STORE_ERROR_N])
+int fare_store_open_env(struct fare_store *s, const char *dir, u_int32_t recover)
 {
-	char dir[FARE_PATH_N];
-	if (!folders_ready(home, create, dir, error))
-		return NULL;
-	struct fare_store *s = fare_alloc(sizeof *s);
 	turn_init(&s->turn);
-	const char *what = "environment";
+	FARE_ASSERT(pthread_mutex_init(&s->logs, NULL) == 0);
 	int r = db_env_create(&s->env, 0);
 	if (r == 0)
 		r = env_configure(s);
 	if (r == 0)
-		r = s->env->open(s->env, dir, DB_CREATE | DB_RECOVER | DB_PRIVATE | DB_THREAD | DB_INIT_MPOOL | DB_INIT_LOCK | DB_INIT_LOG | DB_INIT_TXN, 0600);
+		r = s->env->open(s->env, dir, DB_CREATE | recover | DB_PRIVATE | DB_THREAD | DB_INIT_MPOOL | DB_INIT_LOCK | DB_INIT_LOG | DB_INIT_TXN, 0600);
+	return r;
+}
+
+struct fare_store *fare_store_open(const char *home, bool create, char error[FARE_STORE_ERROR_N])
+{
+	char dir[FARE_PATH_N];
+	if (!fare_store_folders(home, create, dir, error))
+		return NULL;
+	struct fare_store *s = fare_alloc(sizeof *s);
+	const char *what = "environment";
+	int r = fare_store_open_env(s, dir, DB_RECOVER);
 	for (unsigned t = 0; r == 0 && t < FARE_TABLE_N; t++) {
 		what = table_names[t];
 		r = table_open(s, (enum fare_table)t, create);
@@ -182,6 +189,7 @@ void fare_store_close(struct fare_store **sp)
 	if (s->env && (r = s->env->close(s->env, 0)) != 0)
 		fare_store_error("close", r);
 	pthread_rwlock_destroy(&s->turn);
+	pthread_mutex_destroy(&s->logs);
 	free(s);
 	*sp = NULL;
 }
@@ -193,8 +201,10 @@ int fare_store_checkpoint(struct fare_store *s)
 	if (fare_fault("store_checkpoint"))
 		return fare_store_fail(s, "checkpoint", EIO);
 	int r = s->env->txn_checkpoint(s->env, CHECKPOINT_KIB, CHECKPOINT_MIN, 0);
-	if (r == 0)
+	if (r == 0 && pthread_mutex_trylock(&s->logs) == 0) { /* a backup needs them until it has copied them */
 		r = s->env->log_archive(s->env, NULL, DB_ARCH_REMOVE);
+		pthread_mutex_unlock(&s->logs);
+	}
 	if (r != 0)
 		return fare_store_fail(s, "checkpoint", r);
 	return fare_store_has_failed(s) ? fare_store_error("checkpoint", EIO) : FARE_STORE_OK;

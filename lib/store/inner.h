@@ -9,6 +9,7 @@
 
 #include <db.h>
 
+#include "base/fs.h"
 #include "store/records.h"
 
 struct fare_store {
@@ -19,8 +20,13 @@ struct fare_store {
 	 * once, but its deadlock detector then takes the writer for its victim now and then, whatever its policy and the transaction's priority: a batch lost, a bank restarted.
 	 */
 	pthread_rwlock_t turn;
-	atomic_bool failed; /* for good */
+	pthread_mutex_t logs; /* held by who removes logs, and by a backup */
+	atomic_bool failed;   /* for good */
 };
+
+/* Steps of opening. The folders of a home's store (made with create), its path in dir; the environment, with DB_RECOVER or DB_RECOVER_FATAL: 0, or what the library says (close it then). */
+bool fare_store_folders(const char *home, bool create, char dir[FARE_PATH_N], char error[FARE_STORE_ERROR_N]);
+int fare_store_open_env(struct fare_store *s, const char *dir, u_int32_t recover);
 
 /* Logs what failed and why; returns FARE_STORE_FAILED. fare_store_fail also marks the store as failed: nothing is acknowledged after it. */
 int fare_store_error(const char *what, int code);

@@ -60,6 +60,13 @@ int fare_store_abort(struct fare_view *v) FARE_MUST;
 /* Own thread: writes pages back, then removes logs that recovery no longer needs. Nothing to do is OK. */
 int fare_store_checkpoint(struct fare_store *s) FARE_MUST;
 
+/*
+ * A copy of the store as it is at some moment of the copying, into a folder `to` that is empty or not there; on any thread, beside readers and the writer. Such a copy
+ * is no store yet: fare_store_recover_copy makes one of it (HOME/store, a backup's files) before the first fare_store_open. Not flushed: whoever keeps it sees to that.
+ */
+int fare_store_backup(struct fare_store *s, const char *to) FARE_MUST;
+bool fare_store_recover_copy(const char *home, char error[FARE_STORE_ERROR_N]) FARE_MUST;
+
 struct fare_record {
 	uint8_t bytes[FARE_STORE_RECORD_MAX];
 	uint32_t n;
