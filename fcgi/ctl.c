@@ -23,6 +23,7 @@ struct answer {
 	struct ctl_table *table;
 	struct fare_json json; /* of the line at hand */
 	bool as_json, ended;
+	uint64_t head; /* the seal that a backup must reach */
 	int rc;
 };
 
@@ -86,12 +87,23 @@ static void verify_print(struct answer *a)
 		a->rc = fail_with(a, "first_fault");
 }
 
+static void backup_take(struct answer *a)
+{
+	const struct fare_json_node *seal = member(a, "head_seal"), *number = seal ? fare_json_member(&a->json, seal, "number") : NULL;
+	int64_t v = 0;
+	if (number && !fare_json_i64(&a->json, number, 0, INT64_MAX, &v))
+		a->rc = ctl_fail("the bank's answer makes no sense");
+	a->head = (uint64_t)v;
+}
+
 static void record_print(struct answer *a, struct fare_span line)
 {
 	if (a->cmd->result == CTL_STATUS)
 		a->rc = ctl_status_print(a->conf, &a->json, a->as_json);
 	else if (a->cmd->result == CTL_VERIFY)
 		verify_print(a);
+	else if (a->cmd->result == CTL_BACKUP)
+		backup_take(a);
 	else if (a->as_json)
 		printf("%.*s\n", (int)line.n, line.p);
 	else if (a->cmd->result == CTL_KEY)
@@ -156,7 +168,7 @@ static bool is_set_up(const struct fare_conf *c, const struct ctl_command *cmd)
 	return fare_path(store, sizeof store, c->home, "store") && (stat(store, &st) == 0 || errno != ENOENT);
 }
 
-static int ask(const struct fare_conf *c, const struct ctl_command *cmd, bool as_json, struct fare_buf *request)
+static int ask(const struct fare_conf *c, const struct ctl_command *cmd, bool as_json, struct fare_buf *request, uint64_t *head)
 {
 	char error[FARE_ERROR_N] = "";
 	if (!is_set_up(c, cmd))
@@ -177,12 +189,29 @@ static int ask(const struct fare_conf *c, const struct ctl_command *cmd, bool as
 	else
 		answer_read(&a, fd);
 	close(fd);
+	*head = a.head;
 	if (a.table)
 		ctl_table_free(a.table);
 	fare_json_release(&a.json);
 	if (fflush(stdout) != 0 && a.rc == CTL_OK)
 		a.rc = ctl_fail("standard output: %s", strerror(errno));
 	return a.rc;
+}
+
+/* What is asked of the bank alone, and what is done before and after it. */
+static int run(const struct fare_conf *c, const struct ctl_command *cmd, const char *first, bool as_json, struct fare_buf *request)
+{
+	uint64_t head = 0;
+	if (cmd->result == CTL_RESTORE)
+		return ctl_restore(c, first, as_json);
+	if (cmd->result != CTL_BACKUP)
+		return ask(c, cmd, as_json, request, &head);
+	if (!is_set_up(c, cmd))
+		return ctl_fail("%s: no instance there; farebox setup makes one", c->home);
+	int rc = ctl_backup_begin(c, first);
+	if (rc == CTL_OK)
+		rc = ask(c, cmd, as_json, request, &head);
+	return rc == CTL_OK ? ctl_backup_try(first, head, as_json) : rc;
 }
 
 /* farebox-ctl conf [NAME]: the settings as they are read, for scripts. */
@@ -274,7 +303,7 @@ int main(int argc, char **argv)
 	fare_buf_init(&request, FARE_ADMIN_LINE_MAX - 1);
 	int rc = ctl_request(&conf, cmd, argc - words, argv + words, &request);
 	if (rc == CTL_OK)
-		rc = ask(&conf, cmd, o.json, &request);
+		rc = run(&conf, cmd, argv[words], o.json, &request);
 	fare_buf_release(&request);
 	return rc;
 }

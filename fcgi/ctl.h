@@ -6,6 +6,7 @@
 #define FARE_FCGI_CTL_H
 
 #include "base/buf.h"
+#include "base/fs.h"
 #include "base/json.h"
 #include "conf/conf.h"
 
@@ -31,6 +32,7 @@ enum ctl_kind {
 	CTL_BOUND_FIELD,
 	CTL_KEY_FILE,   /* a path, or "-": read here and kept in the home */
 	CTL_VARIABLE,   /* of the environment */
+	CTL_DIR,        /* a folder; sent as an absolute path, of the store in it */
 	CTL_BY,         /* account, key, model or day */
 	CTL_FLAG,       /* true when given */
 	CTL_NOT_YET,    /* known and refused */
@@ -44,7 +46,7 @@ struct ctl_arg {
 	const char *shown;  /* an option's value in the usage line */
 };
 
-enum ctl_result { CTL_TABLE, CTL_KEY, CTL_VERIFY, CTL_STATUS, CTL_QUIET };
+enum ctl_result { CTL_TABLE, CTL_KEY, CTL_VERIFY, CTL_STATUS, CTL_BACKUP, CTL_RESTORE, CTL_QUIET };
 
 struct ctl_command {
 	const char *group, *verb; /* verb NULL: the group is the command */
@@ -73,6 +75,15 @@ struct ctl_table;
 struct ctl_table *ctl_table_new(const char *columns);
 void ctl_table_row(struct ctl_table *t, const struct fare_json *record);
 void ctl_table_free(struct ctl_table *t); /* prints what is left */
+
+/*
+ * ctl_backup.c. A backup is a folder with the store's files in `store`. begin: the folder, made if it is not there; try: recovers and verifies a copy of what the bank has
+ * put there, which must reach at least the seal `head`, and says what is in it. restore: makes a home's store of a backup. Exit statuses.
+ */
+bool ctl_dir(const char *given, char out[FARE_PATH_N]); /* absolute; false: too long or empty */
+int ctl_backup_begin(const struct fare_conf *c, const char *given);
+int ctl_backup_try(const char *given, uint64_t head, bool json);
+int ctl_restore(const struct fare_conf *c, const char *given, bool json);
 
 /* ctl_status.c */
 int ctl_status_print(const struct fare_conf *c, const struct fare_json *bank, bool json);

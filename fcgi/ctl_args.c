@@ -124,6 +124,7 @@ static const char *kind_wants(enum ctl_kind kind)
 		[CTL_URL] = "an http or https URL",
 		[CTL_STYLE] = "openai (others are not built yet)",
 		[CTL_BOUND_FIELD] = "max_tokens or max_completion_tokens",
+		[CTL_DIR] = "a usable path",
 		[CTL_BY] = "account, key, model or day",
 		[CTL_VARIABLE] = "the name of an environment variable",
 	};
@@ -135,6 +136,7 @@ static bool value_add(const struct ctl_arg *a, struct fare_span s, struct fare_b
 {
 	struct fare_hash hash;
 	struct fare_id id;
+	char path[FARE_PATH_N], store[FARE_PATH_N];
 	switch ((enum ctl_kind)a->kind) {
 	case CTL_AMOUNT:
 	case CTL_AMOUNT_0:
@@ -165,6 +167,8 @@ static bool value_add(const struct ctl_arg *a, struct fare_span s, struct fare_b
 		return fare_span_is(s, "openai") && fare_buf_add_json(out, s);
 	case CTL_BOUND_FIELD:
 		return (fare_span_is(s, "max_tokens") || fare_span_is(s, "max_completion_tokens")) && fare_buf_add_json(out, s);
+	case CTL_DIR:
+		return ctl_dir(s.p, path) && fare_path(store, sizeof store, path, "store") && fare_buf_add_json(out, fare_span_of(store));
 	case CTL_BY:
 		return (fare_span_is(s, "account") || fare_span_is(s, "key") || fare_span_is(s, "model") || fare_span_is(s, "day")) && fare_buf_add_json(out, s);
 	case CTL_VARIABLE:

@@ -37,6 +37,8 @@
  * ledger_all                                                                                      entries and seals in batch order
  * calls              [live: true]                                                                 call records: live ones, then (unless live) what ended lately, newest first
  * usage              [by: account (default), key, model or day], [since: time], [until: time]     usage records; totals are kept by the day (UTC): every day that the span touches
+ * backup             dir: an absolute path, empty or not there, that the store's owner may write    one record: head_seal as it was at the start. The copy is to be tried (recovered, verified)
+ *                                                                                                 before it is believed; its files are not flushed
  * verify                                                                                          one record: ok_books, entries, accounts, seals, first_fault (null: none)
  *
  * Records:

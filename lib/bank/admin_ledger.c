@@ -83,6 +83,19 @@ static void read_verify(struct fare_admin *c)
 	fare_admin_end_record(c);
 }
 
+static void read_backup(struct fare_admin *c)
+{
+	fare_buf_add_char(&c->out, '{');
+	if (!fare_admin_add_head_seal(c))
+		c->read_failed = true;
+	fare_buf_add_char(&c->out, '}');
+	fare_admin_end_record(c);
+	if (!c->read_failed && fare_books_backup(c->bank->books, c->path) != 0) {
+		fare_buf_reset(&c->out);
+		fare_arg_wrong(c, "the backup into %.150s failed: the bank's log says why", c->path);
+	}
+}
+
 /* ---- On the decider's thread */
 
 static void ledger(struct fare_admin *c)
@@ -118,6 +131,16 @@ static void usage(struct fare_admin *c)
 		fare_admin_fail(c, "%s", c->error);
 	else
 		fare_admin_read(c, read_usage);
+}
+
+static void backup(struct fare_admin *c)
+{
+	if (fare_arg_text(c, "dir", c->path, sizeof c->path, true) && c->path[0] != '/')
+		fare_arg_wrong(c, "dir must be an absolute path");
+	if (c->bad)
+		fare_admin_fail(c, "%s", c->error);
+	else
+		fare_admin_read(c, read_backup);
 }
 
 static void ledger_all(struct fare_admin *c) { fare_admin_read(c, read_export); }
@@ -201,6 +224,7 @@ static void calls(struct fare_admin *c)
 
 const struct fare_admin_op fare_ledger_ops[] = {
 	{"ledger", ledger, "name since", false},
+	{"backup", backup, "dir", false},
 	{"usage", usage, "by since until", false},
 	{"ledger_all", ledger_all, "", false},
 	{"verify", verify, "", false},

@@ -62,28 +62,25 @@ static void add_workers(struct fare_admin *c)
 	fare_buf_add_char(&c->out, ']');
 }
 
-static void add_head_seal(struct fare_admin *c)
+bool fare_admin_add_head_seal(struct fare_admin *c)
 {
 	struct fare_seal s;
-	if (fare_books_head_seal(c->bank->books, &s) != 0) {
-		c->read_failed = true;
-		return;
-	}
-	if (s.number == 0) {
-		fare_buf_add_str(&c->out, ", \"head_seal\": null");
-		return;
-	}
+	if (fare_books_head_seal(c->bank->books, &s) != 0)
+		return false;
+	if (s.number == 0)
+		return fare_buf_add_str(&c->out, "\"head_seal\": null");
 	char hex[FARE_HEX_HASH_N];
 	fare_hash_hex(&s.hash, hex);
-	fare_buf_addf(&c->out, ", \"head_seal\": {\"number\": %llu, \"hash\": \"%s\", \"entries\": %llu", (unsigned long long)s.number, hex, (unsigned long long)s.total_entries);
+	fare_buf_addf(&c->out, "\"head_seal\": {\"number\": %llu, \"hash\": \"%s\", \"entries\": %llu", (unsigned long long)s.number, hex, (unsigned long long)s.total_entries);
 	fare_json_time(&c->out, "time", s.time_ms);
-	fare_buf_add_char(&c->out, '}');
+	return fare_buf_add_char(&c->out, '}');
 }
 
 /* The head seal is read from the store: the end of the record is a reader's. */
 static void read_status_end(struct fare_admin *c)
 {
-	add_head_seal(c);
+	fare_buf_add_str(&c->out, ", ");
+	c->read_failed = !fare_admin_add_head_seal(c);
 	fare_buf_add_char(&c->out, '}');
 	fare_admin_end_record(c);
 }

@@ -5,13 +5,13 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <stdlib.h>
-#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/clock.h"
 #include "base/fs.h"
 #include "base/log.h"
+#include "bank/lock.h"
 #include "bank/server.h"
 #include "bank/server_inner.h"
 #include "bank/start.h"
@@ -28,34 +28,11 @@ void fare_bank_settings(struct fare_bank *b)
 
 static void post_job(void *bank, struct fare_job *job) { fare_writer_post(bank, job); }
 
-/* The most important line of the project: two banks on one store destroy it silently. -1: another bank has it; -2: failed. */
-static int take_lock(const struct fare_conf *c)
-{
-	char dir[FARE_PATH_N], path[FARE_PATH_N];
-	if (!fare_path(dir, sizeof dir, c->home, "store") || !fare_path(path, sizeof path, dir, "LOCK") || !fare_mkdirs(dir, 0700)) {
-		fare_log(FARE_ALARM, "%s/store: %s", c->home, strerror(errno));
-		return -2;
-	}
-	int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
-	if (fd < 0) {
-		fare_log(FARE_ALARM, "%s: %s", path, strerror(errno));
-		return -2;
-	}
-	if (flock(fd, LOCK_EX | LOCK_NB) == 0)
-		return fd;
-	int e = errno;
-	close(fd);
-	if (e == EWOULDBLOCK)
-		return -1;
-	fare_log(FARE_ALARM, "%s: %s", path, strerror(e));
-	return -2;
-}
-
 /* ---- store/CLEAN is there when the last bank left in good order. Without it, and without the holds of this boot, calls may have been lost: an outage. */
 
 static bool clean_path(const struct fare_bank *b, char dir[FARE_PATH_N], char path[FARE_PATH_N])
 {
-	return fare_path(dir, FARE_PATH_N, b->conf.home, "store") && fare_path(path, FARE_PATH_N, dir, "CLEAN");
+	return fare_path(dir, FARE_PATH_N, b->conf.home, "store") && fare_path(path, FARE_PATH_N, dir, FARE_CLEAN_MARK);
 }
 
 static bool take_clean_mark(const struct fare_bank *b)
@@ -271,7 +248,9 @@ int fare_bank_serve(const struct fare_conf *c)
 	char error[FARE_ERROR_N] = "";
 	static struct fare_bank bank; /* one in a process */
 	struct fare_bank *b = &bank;
-	int lock = take_lock(c);
+	int lock = fare_bank_lock(c->home, error);
+	if (lock == -2)
+		fare_log(FARE_ALARM, "%s", error);
 	if (lock < 0)
 		return lock == -1 ? 0 : 1;
 	b->conf = *c;

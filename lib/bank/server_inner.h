@@ -4,6 +4,7 @@
 
 #include <pthread.h>
 
+#include "base/fs.h"
 #include "base/json.h"
 #include "base/loop.h"
 #include "bank/admin.h"
@@ -66,6 +67,7 @@ struct fare_admin {
 	struct fare_admin *next_read;
 	uint64_t account, from, since_ms, until_ms; /* what it reads */
 	enum fare_usage_by by;
+	char path[FARE_PATH_N];
 	char name[FARE_NAME_N], account_name[FARE_NAME_N];
 	uint8_t read_kind;
 	struct fare_amount read_amount, read_available;
@@ -97,6 +99,8 @@ bool fare_admin_push(struct fare_admin *c);   /* reader: writes what is in out, 
 void fare_json_amount(struct fare_buf *out, const char *name, struct fare_amount a);
 void fare_json_text_member(struct fare_buf *out, const char *name, const char *text);
 void fare_json_time(struct fare_buf *out, const char *name, uint64_t ms); /* 0: null */
+
+bool fare_admin_add_head_seal(struct fare_admin *c); /* reader: "head_seal": {...} or null; false: cannot be read */
 
 struct fare_admin_op {
 	const char *name;

@@ -189,10 +189,40 @@ fails "an empty home, before the command" 2 "--home needs a folder" --home "" se
 fails "a home that cannot be made" 1 "cannot make /dev/null" setup --home /dev/null
 is "a home that cannot be made: one line" 1 "$(printf '%s\n' "$err" | wc -l)"
 fails "mount of another" 2 iis mount iis
+run backup "$tmp/backup" --json
+json "backup" 1 dir entries accounts head_seal
+is "backup: what is in it" 3 "$(printf '%s' "$out" | sed 's/.*"entries": \([0-9]*\), "accounts".*/\1/')"
+is "backup: nothing but the store" store "$(ls "$tmp/backup")"
+is "backup: private" 700 "$(stat -c %a "$tmp/backup")"
+fails "backup into what is not empty" 1 "is not empty" backup "$tmp/backup"
+fails "backup into nowhere" 1 "No such file" backup "$tmp/no/where"
+fails "backup without a folder" 2 "DIR is missing" backup
+fails "restore over a running bank" 1 "farebox stop" restore "$tmp/backup"
+farebox stop >/dev/null
+fails "restore over a store" 1 "there is a store already" restore "$tmp/backup"
+fails "restore of nothing" 1 "no backup there" --home "$tmp/other" restore "$tmp/nothing"
+check "restore of nothing makes no store" test ! -e "$tmp/other/store"
+(cd "$tmp" && farebox --home other restore backup >"$tmp/restored") || not_ok "restore, by relative paths"
+has "restore: says what is in it" "4 entries, 2 accounts; verified" "$(cat "$tmp/restored")"
+run --home "$tmp/other" balance alice --json
+is "restore: the balance" 5.000000001 "$(printf '%s' "$out" | field credits)"
+run --home "$tmp/other" ledger --all --json
+has "restore: the ledger says so" '"kind":"restored"' "$out"
+is "restore: no outage" 0 "$(printf '%s' "$out" | grep -c '"kind":"outage"' || :)"
+run status --json
+epoch=$(printf '%s' "$out" | field epoch)
+run --home "$tmp/other" status --json
+check "restore: another epoch" test "$epoch" != "$(printf '%s' "$out" | field epoch)"
+farebox --home "$tmp/other" stop >/dev/null
+rm "$tmp/backup/store/seals.db"
+find "$tmp/backup/store/log" -type f -exec truncate -s 0 {} +
+fails "restore of a damaged backup" 1 "" --home "$tmp/third" restore "$tmp/backup"
+check "restore of a damaged backup leaves no store" test ! -e "$tmp/third/store/meta.db"
+check "and nothing of its work" test ! -e "$tmp/third/restoring"
 fails "not built yet" 2 "not built yet" doctor
 fails "no such command" 2 "no such command" frobnicate
 fails "reload of nothing" 1 "not running" reload
-for command in setup start stop reload status verify mount account credit debit balance ledger usage calls key provider model; do
+for command in backup restore setup start stop reload status verify mount account credit debit balance ledger usage calls key provider model; do
 	run $command --help
 	is "$command --help" 0 "$rc"
 	has "$command --help: how" "farebox $command" "$out"

@@ -71,6 +71,7 @@ static void test_taken(void **state)
 	takes("ledger a", "{\"op\":\"ledger\",\"name\":\"a\"}");
 	takes("ledger a --since 2026-11-24T18:00:00+01:00", "{\"op\":\"ledger\",\"name\":\"a\",\"since\":\"2026-11-24T17:00:00.000Z\"}");
 	takes("usage --by day --since 2026-11-24T18:00:00Z", "{\"op\":\"usage\",\"by\":\"day\",\"since\":\"2026-11-24T18:00:00.000Z\"}");
+	takes("backup /b/c", "{\"op\":\"backup\",\"dir\":\"/b/c/store\"}");
 	takes("key set 7 --models ~ --expires never", "{\"op\":\"key.set\",\"id\":7,\"models\":\"\",\"expires\":null}");
 	takes("key rotate 7 --grace 24h", "{\"op\":\"key.rotate\",\"id\":7,\"grace_s\":86400}");
 	takes("key list", "{\"op\":\"key.list\"}");
