@@ -168,6 +168,35 @@ static bool is_set_up(const struct fare_conf *c, const struct ctl_command *cmd)
 	return fare_path(store, sizeof store, c->home, "store") && (stat(store, &st) == 0 || errno != ENOENT);
 }
 
+/* One line there and one back. */
+static bool is_answering(int fd)
+{
+	static const char ping[] = "{\"op\": \"ping\"}\n";
+	char byte = 0;
+	if (!fare_write_all(fd, ping, sizeof ping - 1))
+		return false;
+	while (byte != '\n') {
+		ssize_t n = recv(fd, &byte, 1, 0);
+		if (n == 0 || (n < 0 && errno != EINTR))
+			return false;
+	}
+	return true;
+}
+
+/* A bank that is being killed still takes connections: nothing is asked of one that does not answer, so a command that meets it goes to the next bank and is done once. */
+static int bank_reach(const struct fare_conf *c, char error[FARE_ERROR_N])
+{
+	enum { TRIES = 20 };
+	for (int tries = 0; tries < TRIES; tries++) {
+		int fd = fare_bank_connect(c, error);
+		if (fd < 0 || is_answering(fd))
+			return fd;
+		close(fd);
+	}
+	snprintf(error, FARE_ERROR_N, "the bank hangs up");
+	return -1;
+}
+
 static int ask(const struct fare_conf *c, const struct ctl_command *cmd, bool as_json, struct fare_buf *request, uint64_t *head)
 {
 	char error[FARE_ERROR_N] = "";
@@ -175,7 +204,7 @@ static int ask(const struct fare_conf *c, const struct ctl_command *cmd, bool as
 		return ctl_fail("%s: no instance there; farebox setup makes one", c->home);
 	if (!fare_bank_may(c, error) && (!cmd->no_start || access(c->home, F_OK) == 0))
 		return ctl_fail("%s", error);
-	int fd = cmd->no_start ? fare_bank_try(c) : fare_bank_connect(c, error);
+	int fd = cmd->no_start ? fare_bank_try(c) : bank_reach(c, error);
 	if (fd < 0 && cmd->no_start && (errno == ENOENT || errno == ECONNREFUSED))
 		return CTL_OK;
 	if (fd < 0)
