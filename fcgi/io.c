@@ -15,16 +15,16 @@
 #include "base/num.h"
 
 #include "io.h"
+#include "io_body.h"
 
-enum { RECORD_HEAD_N = 8, END_N = 3 * RECORD_HEAD_N, RECORD_MAX = 65528, STDOUT = 6, END_REQUEST = 3, LINGER_MS = 2000, PIECE_N = 64 * 1024 };
-#define DISCARD_MAX (256ULL * 1024 * 1024) /* of a body that is refused */
+enum { RECORD_HEAD_N = 8, END_N = 3 * RECORD_HEAD_N, RECORD_MAX = 65528, STDOUT = 6, END_REQUEST = 3, LINGER_MS = 2000 };
 
 struct fare_io {
+	struct fare_input in; /* first */
 	FCGX_Request req;
 	int fd;
 	uint16_t id;
-	bool attached, input_done, gone;
-	uint64_t started_ms, read_n; /* of the body */
+	bool attached, gone;
 	/* The record that is being written: what is left of its head, and of the content that was promised in it. */
 	uint8_t head[END_N];
 	size_t head_n, head_at, content_left;
@@ -35,6 +35,22 @@ bool fare_io_init(void)
 {
 	/* Closing must not wait for the other side: where an answer could be lost by it, we linger ourselves. */
 	return setenv("LIBFCGI_OS_CLOSE_POLL_TIMEOUT", "0", 1) == 0 && FCGX_Init() == 0;
+}
+
+/* Never more than libfcgi has in hand, else it waits until all of it is there. */
+static size_t read_piece(struct fare_input *input, char *out, size_t room)
+{
+	FCGX_Stream *in = ((struct fare_io *)input)->req.in;
+	size_t ready = in->rdNext < in->stop ? (size_t)(in->stop - in->rdNext) : 0, n;
+	if (ready == 0)
+		ready = 1;
+	n = (size_t)FCGX_GetStr(out, (int)(ready < room ? ready : room), in);
+	int why = n == 0 ? FCGX_GetError(in) : 0;
+	input->done = n == 0 && why == 0;
+	if (n == 0 && why != 0)
+		input->stopped = why == EAGAIN || why == EWOULDBLOCK ? FARE_BODY_SLOW : FARE_BODY_GONE;
+	input->read_n += n;
+	return n;
 }
 
 struct fare_io *fare_io_begin(int fd)
@@ -54,7 +70,7 @@ struct fare_io *fare_io_begin(int fd)
 	io->fd = fd;
 	io->id = (uint16_t)io->req.requestId;
 	io->attached = true;
-	io->started_ms = fare_clock_boot_ms();
+	io->in = (struct fare_input){.piece = read_piece, .started_ms = fare_clock_boot_ms()};
 	return io;
 }
 
@@ -70,84 +86,17 @@ static const char *io_param_at(void *p, size_t i)
 	return io->attached ? io->req.envp[i] : NULL;
 }
 
-/* One piece of the body, at most room bytes, waiting at most for one read; 0: its end or a failure. Never more than libfcgi has in hand, else it waits until all of it is there. */
-static size_t read_piece(struct fare_io *io, char *out, size_t room)
-{
-	FCGX_Stream *in = io->req.in;
-	size_t ready = in->rdNext < in->stop ? (size_t)(in->stop - in->rdNext) : 0, n;
-	if (ready == 0)
-		ready = 1;
-	n = (size_t)FCGX_GetStr(out, (int)(ready < room ? ready : room), in);
-	if (n == 0)
-		io->input_done = FCGX_GetError(in) == 0;
-	io->read_n += n;
-	return n;
-}
-
-static bool too_slow(const struct fare_io *io, uint64_t rate)
-{
-	uint64_t age_ms = fare_clock_boot_ms() - io->started_ms;
-	return age_ms > FARE_BODY_WAIT_S * 1000ULL && io->read_n < age_ms / 1000 * rate;
-}
-
-static enum fare_body_end body_stopped(const struct fare_io *io)
-{
-	if (io->input_done)
-		return FARE_BODY_WHOLE;
-	int why = FCGX_GetError(io->req.in);
-	return why == EAGAIN || why == EWOULDBLOCK ? FARE_BODY_SLOW : FARE_BODY_GONE;
-}
-
-/*
- * Room for what comes next, taken from the budget as the body comes, not as its length is said: nobody reserves by promises. Twice as much each time, at most what was
- * said and one byte, with which the end is seen.
- */
-static bool body_grow(const struct fare_body_limits *l, struct fare_body *out, bool said, uint64_t length)
-{
-	size_t n = out->bytes.n, step = n < PIECE_N ? PIECE_N : n, most = l->max + PIECE_N - n;
-	if (said && length >= n && length - n + 1 < step)
-		step = (size_t)(length - n + 1);
-	if (step > most)
-		step = most;
-	if (!fare_budget_take(l->budget, step))
-		return false;
-	out->taken += step;
-	return fare_buf_reserve(&out->bytes, step);
-}
-
 static enum fare_body_end io_read(void *p, const struct fare_body_limits *l, struct fare_body *out)
 {
 	struct fare_io *io = p;
-	const char *text = io_param(io, "CONTENT_LENGTH");
-	bool said = text && *text;
-	uint64_t length = 0;
-	fare_buf_init(&out->bytes, l->max + PIECE_N);
-	out->taken = 0;
-	if (said && (!fare_num_u64(fare_span_of(text), 0, UINT64_MAX, &length) || length > l->max))
-		return FARE_BODY_TOO_LARGE;
-	for (;;) {
-		if (out->bytes.n == out->taken && !body_grow(l, out, said, length))
-			return FARE_BODY_NO_ROOM;
-		size_t n = read_piece(io, out->bytes.p + out->bytes.n, out->taken - out->bytes.n);
-		if (n == 0)
-			return body_stopped(io);
-		out->bytes.n += n;
-		if (out->bytes.n > l->max)
-			return FARE_BODY_TOO_LARGE;
-		if (l->rate && too_slow(io, l->rate))
-			return FARE_BODY_SLOW;
-	}
+	return fare_input_read(&io->in, io_param(io, "CONTENT_LENGTH"), l, out);
 }
 
 static void io_discard(void *p)
 {
 	struct fare_io *io = p;
-	char trash[8192];
-	enum { LEAST_RATE = 16 * 1024 };
-	if (!io->attached || io->input_done || FCGX_GetError(io->req.in) != 0)
-		return;
-	while (read_piece(io, trash, sizeof trash) > 0 && io->read_n < DISCARD_MAX && !too_slow(io, LEAST_RATE))
-		;
+	if (io->attached)
+		fare_input_discard(&io->in);
 }
 
 static void io_detach(void *p)
@@ -259,7 +208,7 @@ static void linger(int fd)
 static void io_close(void *p)
 {
 	struct fare_io *io = p;
-	if (!io->input_done && !io->gone)
+	if (!io->in.done && !io->gone)
 		linger(io->fd);
 	io_detach(io);
 	close(io->fd);

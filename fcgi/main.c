@@ -1,4 +1,4 @@
-/* farebox.fcgi: the keeper, or, started by it with --worker, a worker. */
+/* farebox.fcgi: the keeper, or, started by it with --worker, a worker; or, started by a web server as CGI, the one request. */
 #include "base/first.h"
 
 #include <errno.h>
@@ -11,12 +11,14 @@
 
 #include "base/log.h"
 
+#include "cgi.h"
 #include "keeper.h"
 #include "worker.h"
 
 static const char usage[] =
 	"usage: farebox.fcgi [--home DIR] [--own]\n"
 	"  Serves on the listening socket it finds on descriptor 0 (lighttpd, spawn-fcgi, a service manager), else on the path `listen` of the settings.\n"
+	"  Started by a web server as CGI it serves that one request, for the instance FAREBOX_HOME.\n"
 	"  --home DIR  the instance (default: FAREBOX_HOME, else " FARE_LOCALSTATEDIR "/lib/farebox)\n"
 	"  --own       makes its own socket whatever descriptor 0 is\n"
 	"  SIGHUP reloads, SIGTERM drains and stops, SIGINT stops at once.\n";
@@ -48,6 +50,8 @@ int main(int argc, char **argv)
 {
 	const char *home = NULL;
 	bool own = false;
+	if (fare_cgi_is())
+		return fare_cgi_run();
 	if (argc == 2 && strcmp(argv[1], "--worker") == 0)
 		return worker_run();
 	for (int i = 1; i < argc; i++) {
@@ -64,8 +68,6 @@ int main(int argc, char **argv)
 		}
 	}
 	fare_log_role("keeper");
-	if (getenv("REQUEST_METHOD"))
-		fare_fatal("started as a CGI program: mount it as FastCGI (farebox mount SERVER)");
 	umask(027);
 	return fare_keeper_run(home, own);
 }

@@ -21,6 +21,7 @@ struct fare_link *fare_link_new(const char *home, const char *run_dir, unsigned 
 /* No new slots; waits until all slots are free, at most timeout_ms. True: all were. */
 bool fare_link_drain(struct fare_link *l, uint64_t timeout_ms);
 void fare_link_free(struct fare_link **l);
+bool fare_link_connected(struct fare_link *l); /* just now */
 unsigned fare_link_busy(struct fare_link *l); /* slots that are not free */
 
 /* A free slot, now in state idle for this call id; -1: all are taken (503 overloaded). Ids within a slot must rise: a slot whose last id is newer is passed over. */

@@ -84,6 +84,14 @@ void fare_link_wake(struct fare_link *l)
 		fare_log(FARE_WARN, "link: wake: %s", strerror(errno));
 }
 
+bool fare_link_connected(struct fare_link *l)
+{
+	pthread_mutex_lock(&l->lock);
+	bool connected = l->fd >= 0;
+	pthread_mutex_unlock(&l->lock);
+	return connected;
+}
+
 unsigned fare_link_busy(struct fare_link *l)
 {
 	pthread_mutex_lock(&l->lock);

@@ -19,6 +19,7 @@ struct secret {
 };
 
 struct fare_secrets {
+	bool no_env;
 	pthread_mutex_t lock;
 	struct secret *first; /* few: one per provider */
 };
@@ -44,6 +45,11 @@ void fare_secrets_free(struct fare_secrets **at)
 	}
 	pthread_mutex_destroy(&s->lock);
 	free(s);
+}
+
+void fare_secrets_no_env(struct fare_secrets *s)
+{
+	s->no_env = true;
 }
 
 /* A key goes into a header line: printable, no spaces within. */
@@ -119,6 +125,10 @@ bool fare_secrets_get(struct fare_secrets *s, const char *file, const char *env,
 	}
 	if (!*env)
 		return true;
+	if (s->no_env) {
+		fare_log(FARE_ALARM, "upstream key: it is in the environment (%s), which a CGI program does not get: give this provider a --key-file", env);
+		return false;
+	}
 	const char *value = getenv(env);
 	if (value && take_value(fare_span_of(value), out))
 		return true;

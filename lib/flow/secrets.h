@@ -11,6 +11,7 @@ enum { FARE_SECRET_N = 4096 };
 
 struct fare_secrets *fare_secrets_new(void);
 void fare_secrets_free(struct fare_secrets **s);
+void fare_secrets_no_env(struct fare_secrets *s); /* from now on the environment has none: what a web server starts has that server's environment, not ours */
 /* file "" and env "": no key, out is "". False: it cannot be had, and why is logged. The caller wipes out. Thread-safe. */
 bool fare_secrets_get(struct fare_secrets *s, const char *file, const char *env, char out[FARE_SECRET_N]) FARE_MUST;
 

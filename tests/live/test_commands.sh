@@ -170,7 +170,7 @@ is "verify: entries" 3 "$(printf '%s' "$out" | field entries)"
 run status --json
 json "status, nothing runs" 1 workers holds fastcgi_socket head_seal isolation
 is "status: stopped" stopped "$(printf '%s' "$out" | field state)"
-for server in nginx lighttpd lighttpd-bin-path apache; do
+for server in nginx lighttpd lighttpd-bin-path lighttpd-cgi apache apache-cgi; do
 	run mount $server
 	is "mount $server" 0 "$rc"
 	has "mount $server: this instance" "$tmp/home" "$out"

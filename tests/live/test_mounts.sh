@@ -1,6 +1,6 @@
 #!/bin/sh
-# What `farebox mount` prints, in real web servers: the same list of tests for each of nginx, lighttpd, lighttpd that starts farebox itself, and Apache; at the end a
-# table of what passed. All as one unprivileged user. Run from the build folder.
+# What `farebox mount` prints, in real web servers: the same list of tests for each of nginx, lighttpd, lighttpd that starts farebox itself, Apache, and both as CGI; at the
+# end a table of what passed. All as one unprivileged user. Run from the build folder.
 # shellcheck disable=SC2317 # functions that check and wait_until call by name
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
@@ -40,12 +40,12 @@ settings_nginx() {
 	echo '} }'
 }
 
-settings_apache() {
+settings_apache() { # MOUNT
 	mkdir -p "$tmp/docs"
-	for what in mpm_event authz_core env proxy proxy_fcgi; do echo "LoadModule ${what}_module /usr/lib/apache2/modules/mod_$what.so"; done
+	for what in mpm_event authz_core env alias cgid proxy proxy_fcgi; do echo "LoadModule ${what}_module /usr/lib/apache2/modules/mod_$what.so"; done
 	printf 'ServerRoot "%s"\nDefaultRuntimeDir "%s"\nDocumentRoot "%s/docs"\nPidFile "%s/apache.pid"\nErrorLog "%s/apache.log"\n' "$tmp" "$tmp" "$tmp" "$tmp" "$tmp"
-	printf 'ServerName 127.0.0.1\nListen 127.0.0.1:%s\nLimitRequestFieldSize 16000\n' "$port"
-	farebox mount apache
+	printf 'ServerName 127.0.0.1\nListen 127.0.0.1:%s\nLimitRequestFieldSize %s\n' "$port" "$([ "$1" = apache ] && echo 16000 || echo 65536)"
+	farebox mount "$1"
 }
 
 # web_start NAME: on a free port; another one when somebody else was faster.
@@ -57,8 +57,8 @@ web_start() {
 			settings_nginx >"$tmp/web.conf"
 			start /usr/sbin/nginx -e stderr -p "$tmp/" -c "$tmp/web.conf"
 			;;
-		apache)
-			settings_apache >"$tmp/web.conf"
+		apache*)
+			settings_apache "$1" >"$tmp/web.conf"
 			start /usr/sbin/apache2 -D FOREGROUND -f "$tmp/web.conf"
 			;;
 		*)
@@ -195,6 +195,15 @@ is "lighttpd-bin-path: which serves" 200 "$(call -o "$tmp/answer" -w '%{http_cod
 stop "$web" || :
 keeper_gone() { [ "$(farebox status --json | sed 's/"workers".*//' | field state)" = stopped ]; }
 check "lighttpd-bin-path: its keeper leaves with it" wait_until 20 keeper_gone
+
+# As CGI, with no keeper, and at first no bank.
+farebox stop >/dev/null
+for server in lighttpd-cgi apache-cgi; do
+	web_start $server
+	web=$started
+	serves $server
+	stop "$web" || :
+done
 check "the books add up" farebox verify
 farebox stop >/dev/null
 cat "$tmp/table"
