@@ -7,6 +7,7 @@
 #   show_accounts N AMOUNT            accounts show-1..N, credited; their keys, a line each, in $tmp/keys
 #   show_settled                      waits a minute until no hold is left
 #   show_books                        checks balances against ledgers, entries against what the sandbox saw, and verify
+#   show_live_test NAME               runs tests/live/NAME with its own servers, its output in $tmp/live, its exit status in $show_rc
 #   show_end FIGURE                   the figure last; exits 0 or 1
 
 show_top=$(cd "$(dirname "$0")/../.." && pwd)
@@ -85,6 +86,20 @@ show_books() {
 	is "each of $(wc -l <"$tmp/seen") call ids that the sandbox saw has its entry" "" "$(comm -13 "$tmp/entries" "$tmp/seen" | head -n 3)"
 	is "no call was delivered twice" "" "$(grep -v '"deliveries": *[01][,}]' "$tmp/sandbox" | head -n 3)"
 	if farebox verify >"$tmp/verify" 2>&1; then ok "verify clean"; else not_ok "verify clean" "$(cat "$tmp/verify")"; fi
+}
+
+# As root such a test goes on as nobody, who may not get at this clone or its build: it has a copy.
+show_live_test() {
+	mkdir -p "$tmp/copy/tests/live" "$tmp/copy/build/fcgi" "$tmp/copy/build/tests/live"
+	cp -R "$show_top/bin" "$show_top/etc" "$tmp/copy/"
+	cp "$show_top/tests/lib.sh" "$tmp/copy/tests/"
+	cp "$show_top/tests/live/"*.sh "$tmp/copy/tests/live/"
+	for show_i in fcgi/farebox.fcgi fcgi/farebox-bank fcgi/farebox-ctl fcgi/farebox-sandbox tests/live/farebox-load; do
+		cp "${FAREBOX_BUILD:-$show_top/.build}/$show_i" "$tmp/copy/build/$show_i"
+	done
+	chmod -R a+rX "$tmp/copy"
+	show_rc=0
+	(cd "$tmp/copy/build" && "../tests/live/$1") >"$tmp/live" 2>&1 || show_rc=$?
 }
 
 show_end() {
