@@ -11,6 +11,14 @@
 #include "base/log.h"
 #include "store/inner.h"
 
+/* Berkeley DB is not built with ThreadSanitizer, which therefore misses its locks and misreads their order. */
+#if defined(__has_feature)
+#if __has_feature(thread_sanitizer)
+const char *__tsan_default_suppressions(void);
+const char *__tsan_default_suppressions(void) { return "called_from_lib:libdb-5.3.so\nrace:libdb-5.3.so\ndeadlock:libdb-5.3.so\n"; }
+#endif
+#endif
+
 enum {
 	CACHE_BYTES = 64 << 20, PAGE_BYTES = 4096, LOG_BUFFER_BYTES = 1 << 20, LOG_FILE_BYTES = 32 << 20,
 	LOCKS_MAX = 400000, /* a batch holds the lock of every page it touched; the largest batches are tests */
