@@ -33,6 +33,7 @@ struct fare_worker { /* one incarnation */
 	uint32_t no, pid, slots, holds;
 	bool dead;   /* R4: its lock was got; nothing it says counts any more */
 	void *conn;  /* the server's, NULL: not connected */
+	uint64_t conn_number; /* the server's: connections are counted as they come; a hello on an older one than this is stale (R3) */
 	int meter_fd; /* the server's, -1: none */
 	struct fare_slot_memory *memory;
 };

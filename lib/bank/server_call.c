@@ -120,7 +120,7 @@ static bool is_alive(const struct fare_conn *c, struct fare_hello *h, int *meter
 	struct fare_bank *b = c->bank;
 	struct fare_meter_head head;
 	struct fare_worker *known = fare_decider_worker(&b->d, h->incarnation);
-	if (known && (known->dead || known->no != h->worker_no))
+	if (known && (known->dead || known->no != h->worker_no || known->conn_number > c->number))
 		return false;
 	*meter_fd = known && known->meter_fd >= 0 ? known->meter_fd : fare_meter_open(b->conf.run, h->worker_no, h->incarnation, &head);
 	if (*meter_fd < 0)
@@ -148,6 +148,7 @@ static bool on_hello(struct fare_conn *c, struct fare_unpack *k, const struct fa
 	if (w->conn) /* R3: what is unread there is thrown away */
 		conn_close(w->conn);
 	w->conn = c;
+	w->conn_number = c->number;
 	c->worker = w;
 	fare_call_tell(b, w, FARE_MSG_WELCOME, 0, w->incarnation, NULL);
 	return true;
@@ -252,7 +253,7 @@ static void on_call_listen(void *arg, int listen_fd, unsigned events)
 			continue;
 		}
 		struct fare_conn *c = fare_alloc(sizeof *c);
-		*c = (struct fare_conn){.bank = b, .fd = fd, .next = b->conns, .prev = &b->conns};
+		*c = (struct fare_conn){.bank = b, .fd = fd, .number = ++b->conn_number, .next = b->conns, .prev = &b->conns};
 		c->last = &c->first;
 		if (c->next)
 			c->next->prev = &c->next;

@@ -32,6 +32,7 @@ struct fare_packet { struct fare_packet *next; size_t n; uint8_t bytes[]; };
 struct fare_conn {
 	struct fare_bank *bank;
 	struct fare_conn *next, **prev;
+	uint64_t number; /* counted as they come */
 	int fd;
 	struct fare_watch *watch;
 	struct fare_worker *worker; /* NULL before its hello */
@@ -136,6 +137,7 @@ struct fare_bank {
 	struct fare_conn *conns;
 	struct fare_admin *admins;
 	unsigned conn_count, admin_count;
+	uint64_t conn_number; /* call.sock: of the newest */
 	bool changing;     /* a change of records is under way */
 	uint64_t turns;    /* for waits */
 	bool stopping;

@@ -1,0 +1,346 @@
+/* The bank's process around the real decider: its store, its writer and its sockets, as far as the rules need them (lib/bank/server_call.c and writer.c are the real ones). */
+#include "sim.h"
+
+#include <stdlib.h>
+
+enum { BALANCE = 25 };
+
+/* ---- Callbacks of the decider: a bank can die at each */
+
+static void may_die(struct sim *s)
+{
+	if (s->die_at && --s->die_at == 0)
+		longjmp(s->dead, 1);
+}
+
+static struct fare_entry *entry_of(struct sim *s, struct fare_id id)
+{
+	for (unsigned i = 0; i < s->ledger_n; i++)
+		if (fare_id_eq(s->ledger[i].call_id, id))
+			return &s->ledger[i];
+	return NULL;
+}
+
+static void check_ack(struct sim *s, struct fare_id id)
+{
+	struct sim_call *c = sim_call_of(s, id);
+	const struct fare_entry *e = entry_of(s, id);
+	if (c->admitted) {
+		/* A power cut undid the admission: nothing is owed to that life any more, and nothing can be asked by it. */
+		SIM_MUST(s, e || c->dark);
+		SIM_MUST(s, !e || (unsigned)(e - s->ledger) < s->durable_n);
+		c->acked = e != NULL;
+	}
+}
+
+static void tell(void *ctx, struct fare_worker *w, enum fare_msg_type type, uint16_t slot, struct fare_id id, const struct fare_admit_answer *answer)
+{
+	struct sim *s = ctx;
+	struct sim_conn *c = w->conn;
+	uint8_t said = type == FARE_MSG_GRANT ? SIM_GRANT : type == FARE_MSG_REFUSE ? SIM_REFUSE : type == FARE_MSG_ACK ? SIM_ACK : SIM_WELCOME;
+	(void)answer;
+	if (said == SIM_GRANT)
+		sim_call_of(s, id)->admitted = true;
+	if (said == SIM_ACK)
+		check_ack(s, id);
+	may_die(s);
+	if (c)
+		sim_push(s, &c->down, &(struct sim_message){.said = said, .slot = slot, .id = id});
+}
+
+static void post(void *ctx, struct fare_job *job)
+{
+	struct sim *s = ctx;
+	job->next = NULL;
+	*s->queue_end = job;
+	s->queue_end = &job->next;
+	may_die(s);
+}
+
+static struct sim_life *life_of(struct sim *s, struct fare_id incarnation)
+{
+	for (unsigned i = 0; i < s->lives_n; i++)
+		if (fare_id_eq(s->lives[i].incarnation, incarnation))
+			return &s->lives[i];
+	sim_fail(s, "an incarnation that never was");
+}
+
+static bool read_meter(void *ctx, struct fare_worker *w, unsigned slot, struct fare_id expected, struct fare_meter_reading *out)
+{
+	struct sim *s = ctx;
+	const struct sim_life *l = life_of(s, w->incarnation);
+	may_die(s);
+	SIM_MUST(s, !l->meter_gone && fare_id_eq(l->meter[slot].call_id, expected));
+	*out = l->meter[slot];
+	return true;
+}
+
+/* ---- Start and end */
+
+int64_t sim_ledger_sum(const struct sim *s, uint64_t account)
+{
+	int64_t sum = 0;
+	for (unsigned i = 0; i < s->ledger_n; i++)
+		if (s->ledger[i].account == account)
+			sum += s->ledger[i].amount.nano;
+	return sum;
+}
+
+static void key_of(uint64_t account, struct fare_hash *out) { fare_sha256(&account, sizeof account, out); }
+
+static void load(struct sim *s)
+{
+	const struct fare_provider p = {.id = 1, .name = "p", .style = FARE_STYLE_OPENAI, .base_url = "http://h/v1"};
+	const struct fare_model m = {.version = 1, .provider = 1, .name = "m", .priced = true, .price = {.output = 1000000, .cache_read = -1, .cache_write = -1}};
+	fare_decider_put_provider(&s->d, &p);
+	fare_decider_put_model(&s->d, &m);
+	for (uint64_t i = 1; i <= SIM_ACCOUNTS; i++) {
+		struct fare_account a = {.id = i, .balance = fare_nano(BALANCE + sim_ledger_sum(s, i)), .credits = fare_nano(BALANCE)};
+		struct fare_key k = {.id = i, .account = i, .state = FARE_KEY_LIVE};
+		snprintf(a.name, sizeof a.name, "a%u", (unsigned)i);
+		key_of(i, &k.hash);
+		fare_decider_put_account(&s->d, &a);
+		fare_decider_put_key(&s->d, &k);
+	}
+}
+
+/* As the holds file is found: free records listed anew. */
+static void holds_open(struct sim *s)
+{
+	struct fare_holds *h = &s->d.holds;
+	uint32_t n = 0;
+	*h = (struct fare_holds){.records = s->holds, .count = SIM_HOLDS, .free = fare_alloc(SIM_HOLDS * sizeof(uint32_t)), .fd = -1};
+	for (uint32_t i = SIM_HOLDS; i-- > 0;)
+		if (atomic_load(&s->holds[i].state) == FARE_HOLD_FREE)
+			h->free[n++] = i;
+	h->used = SIM_HOLDS - n;
+}
+
+static int has_entry(void *ctx, struct fare_id id) { return entry_of(ctx, id) != NULL; }
+
+void sim_bank_start(struct sim *s)
+{
+	const struct fare_decider_out out = {s, tell, post, read_meter};
+	fare_decider_init(&s->d, &out);
+	s->queue_end = &s->queue;
+	s->up = true;
+	holds_open(s);
+	load(s);
+	fare_decider_time(&s->d, s->wall_ms);
+	s->durable_n = s->ledger_n; /* R6 */
+	SIM_MUST(s, fare_decider_recover(&s->d, has_entry, s));
+	sim_say(s, "the bank starts");
+}
+
+static void jobs_free(struct fare_job **first)
+{
+	for (struct fare_job *j = *first, *next; j; j = next) {
+		next = j->next;
+		free(j);
+	}
+	*first = NULL;
+}
+
+/* The store keeps what was committed, and the holds file is as it was written. */
+void sim_bank_kill(struct sim *s)
+{
+	sim_say(s, "the bank is killed");
+	s->up = false;
+	s->die_at = 0;
+	jobs_free(&s->queue);
+	jobs_free(&s->committed);
+	jobs_free(&s->done);
+	jobs_free(&s->in_hand);
+	for (unsigned i = 0; i < s->conns_n; i++) {
+		s->conns[i].bank_end = false;
+		s->conns[i].w = NULL;
+	}
+	s->d.holds.records = NULL;
+	fare_decider_release(&s->d);
+}
+
+/* ---- Sockets */
+
+static void close_end(struct sim_conn *c)
+{
+	if (c->w)
+		c->w->conn = NULL;
+	c->bank_end = false;
+}
+
+static bool on_hello(struct sim *s, struct sim_conn *c, struct sim_message *m)
+{
+	struct sim_life *l = c->life;
+	struct fare_hello h = {.incarnation = m->id, .worker_no = l->no, .pid = 1, .slots = SIM_SLOTS, .count = m->listed_n, .listed = m->listed};
+	const struct fare_worker *known = fare_decider_worker(&s->d, m->id);
+	uint64_t number = (uint64_t)(c - s->conns) + 1;
+	/* R4; R3: a hello of an older connection, read late */
+	if (!l->locked || l->meter_gone || (known && (known->dead || known->conn_number > number)))
+		return false;
+	struct fare_worker *w = fare_decider_hello(&s->d, &h);
+	if (!w)
+		return false;
+	if (w->conn) /* R3 */
+		close_end(w->conn);
+	w->conn = c;
+	w->conn_number = number;
+	c->w = w;
+	tell(s, w, FARE_MSG_WELCOME, 0, m->id, NULL);
+	return true;
+}
+
+static bool on_message(struct sim *s, struct sim_conn *c, struct sim_message *m)
+{
+	if (!c->w)
+		return m->said == SIM_HELLO && on_hello(s, c, m);
+	if (m->said == SIM_ADMIT) {
+		struct fare_admit ask = {.call_id = m->id, .endpoint = FARE_CHAT, .model = "m", .prompt_bytes = 8, .text_bytes = 8, .choices = 1, .bound = 10};
+		key_of(m->account, &ask.key);
+		fare_decider_admit(&s->d, c->w, m->slot, &ask);
+	} else {
+		fare_decider_end(&s->d, c->w, m->slot, m->id, m->said == SIM_VOID);
+	}
+	return true;
+}
+
+bool sim_bank_read(struct sim *s, struct sim_conn *c)
+{
+	struct sim_message m;
+	if (!s->up || !c->bank_end)
+		return false;
+	fare_decider_time(&s->d, s->wall_ms);
+	if (sim_pop(&c->up, &m)) {
+		sim_say(s, "the bank reads %u of worker %u slot %u", m.said, c->life->no, m.slot);
+		if (!on_message(s, c, &m))
+			close_end(c);
+		return true;
+	}
+	if (c->worker_end)
+		return false;
+	close_end(c);
+	return true;
+}
+
+/* R2, R4: whose lock can be got is dead for good. */
+bool sim_bank_bury(struct sim *s)
+{
+	bool any = false;
+	if (!s->up)
+		return false;
+	for (struct fare_worker *w = s->d.workers, *next; w; w = next) {
+		struct sim_life *l = life_of(s, w->incarnation);
+		next = w->next;
+		if (w->conn)
+			continue;
+		if (!w->dead && !l->locked) {
+			sim_say(s, "the bank buries worker %u", l->no);
+			fare_decider_dead(&s->d, w);
+			any = true;
+		}
+		if (w->dead && w->holds == 0) {
+			l->meter_gone = true;
+			fare_decider_forget(&s->d, w);
+			any = true;
+		}
+	}
+	return any;
+}
+
+/* ---- The writer */
+
+static void apply(struct sim *s, struct fare_job *job)
+{
+	struct fare_entry *e = &job->op.u.post;
+	if (job->what != FARE_JOB_OP)
+		return;
+	/* A call's charge meets an entry only when a rule was broken: a new bank has freed those holds. */
+	SIM_MUST(s, !job->hold || !entry_of(s, e->call_id));
+	SIM_MUST(s, s->ledger_n < SIM_LEDGER);
+	s->ledger[s->ledger_n++] = *e;
+	job->op.applied = FARE_APPLIED;
+}
+
+bool sim_bank_commit(struct sim *s, unsigned jobs)
+{
+	struct fare_job **last = &s->committed;
+	if (!s->up || !s->queue || s->committed)
+		return false;
+	for (unsigned n = 0; n < jobs && s->queue; n++) {
+		*last = s->queue;
+		s->queue = s->queue->next;
+		(*last)->next = NULL;
+		apply(s, *last);
+		last = &(*last)->next;
+	}
+	if (!s->queue)
+		s->queue_end = &s->queue;
+	sim_say(s, "the writer commits: %u entries", s->ledger_n);
+	return true;
+}
+
+bool sim_bank_flush(struct sim *s)
+{
+	struct fare_job **last = &s->done;
+	if (!s->up || !s->committed)
+		return false;
+	s->durable_n = s->ledger_n;
+	for (struct fare_job *job = s->committed; job; job = job->next)
+		if (job->what == FARE_JOB_LOOK)
+			job->op.applied = entry_of(s, job->op.u.post.call_id) ? FARE_ALREADY : FARE_APPLIED;
+	while (*last)
+		last = &(*last)->next;
+	*last = s->committed;
+	s->committed = NULL;
+	sim_say(s, "the writer flushes: %u entries", s->durable_n);
+	return true;
+}
+
+bool sim_bank_take_in(struct sim *s)
+{
+	if (!s->up || !s->done)
+		return false;
+	s->in_hand = s->done;
+	s->done = s->done->next;
+	s->in_hand->next = NULL;
+	fare_decider_durable(&s->d, s->in_hand);
+	s->in_hand = NULL;
+	return true;
+}
+
+/* ---- Money from outside */
+
+static void credit_done(void *arg, struct fare_job *job)
+{
+	(void)job;
+	((struct sim_credit *)arg)->acked = true;
+}
+
+void sim_bank_credit(struct sim *s, struct sim_credit *c)
+{
+	struct fare_job *job = fare_alloc(sizeof *job);
+	c->asked = true;
+	job->what = FARE_JOB_OP;
+	job->op.type = FARE_OP_POST;
+	job->op.u.post = (struct fare_entry){.account = c->account, .kind = c->nano > 0 ? FARE_KIND_CREDIT : FARE_KIND_DEBIT, .amount = fare_nano(c->nano), .number = (uint64_t)(c - s->credits) + 1};
+	job->done = credit_done;
+	job->arg = c;
+	sim_say(s, "a credit of %d for account %u", (int)c->nano, (unsigned)c->account);
+	fare_decider_submit(&s->d, job);
+}
+
+/* ---- Its memory */
+
+void sim_bank_check(struct sim *s)
+{
+	int64_t pending[SIM_ACCOUNTS + 1] = {0};
+	if (!s->up)
+		return;
+	for (unsigned i = 0; i < SIM_HOLDS; i++)
+		if (atomic_load(&s->holds[i].state) == FARE_HOLD_LIVE)
+			pending[s->holds[i].account] += s->holds[i].hold_nano;
+	for (uint64_t i = 1; i <= SIM_ACCOUNTS; i++) {
+		const struct fare_acct *a = fare_decider_account(&s->d, i);
+		SIM_MUST(s, a->pending.nano == pending[i]);
+		SIM_MUST(s, fare_decider_available(a).nano >= 0);
+	}
+}

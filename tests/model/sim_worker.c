@@ -1,0 +1,174 @@
+/* The workers' side of the protocol, and the upstream. */
+#include "sim.h"
+
+static void say_slot(struct sim *s, struct sim_life *l, unsigned slot)
+{
+	struct sim_slot *k = &l->slots[slot];
+	uint8_t said = k->state == SIM_WAIT ? SIM_ADMIT : k->state == SIM_SETTLING ? SIM_SETTLE : k->state == SIM_VOIDING ? SIM_VOID : 0;
+	if (!said || !l->conn)
+		return;
+	sim_push(s, &l->conn->up, &(struct sim_message){.said = said, .slot = (uint16_t)slot, .id = k->call->id, .account = k->call->account});
+	k->told = true;
+}
+
+static void become(struct sim *s, struct sim_life *l, unsigned slot, enum sim_slot_state state)
+{
+	l->slots[slot].state = (uint8_t)state;
+	l->slots[slot].told = false;
+	say_slot(s, l, slot);
+}
+
+void sim_worker_start(struct sim *s, uint32_t no)
+{
+	SIM_MUST(s, s->lives_n < SIM_LIVES);
+	struct sim_life *l = &s->lives[s->lives_n++];
+	*l = (struct sim_life){.incarnation = sim_id(s), .no = no, .alive = true, .locked = true};
+	s->now[no] = l;
+	sim_say(s, "worker %u starts", no);
+}
+
+void sim_worker_hang_up(struct sim_life *l)
+{
+	if (l->conn)
+		l->conn->worker_end = false;
+	l->conn = NULL;
+}
+
+void sim_worker_kill(struct sim *s, struct sim_life *l)
+{
+	sim_say(s, "worker %u is killed", l->no);
+	l->alive = false;
+	sim_worker_hang_up(l);
+}
+
+/* R10: hello first, with every slot that is not free; then all that is unanswered. */
+bool sim_worker_connect(struct sim *s, struct sim_life *l)
+{
+	struct sim_message hello = {.said = SIM_HELLO, .id = l->incarnation};
+	if (!l->alive || l->conn || !s->up || s->conns_n == FARE_ARRAY_N(s->conns))
+		return false;
+	struct sim_conn *c = &s->conns[s->conns_n++];
+	*c = (struct sim_conn){.life = l, .worker_end = true, .bank_end = true};
+	l->conn = c;
+	for (unsigned i = 0; i < SIM_SLOTS; i++)
+		if (l->slots[i].state != SIM_FREE)
+			hello.listed[hello.listed_n++] = (struct fare_listed){(uint16_t)i, l->slots[i].call->id};
+	sim_push(s, &c->up, &hello);
+	for (unsigned i = 0; i < SIM_SLOTS; i++)
+		say_slot(s, l, i);
+	sim_say(s, "worker %u connects, %u slots in use", l->no, hello.listed_n);
+	return true;
+}
+
+bool sim_worker_call(struct sim *s, struct sim_life *l)
+{
+	unsigned slot = 0;
+	while (slot < SIM_SLOTS && l->slots[slot].state != SIM_FREE)
+		slot++;
+	if (!l->alive || slot == SIM_SLOTS || s->calls_n == SIM_CALLS)
+		return false;
+	struct sim_call *c = &s->calls[s->calls_n++];
+	*c = (struct sim_call){.id = sim_id(s), .account = 1 + sim_dice(s, SIM_ACCOUNTS)};
+	l->meter[slot] = (struct fare_meter_reading){.call_id = c->id, .state = FARE_METER_IDLE};
+	l->slots[slot].call = c;
+	become(s, l, slot, SIM_WAIT);
+	sim_say(s, "worker %u slot %u: call %u asks", l->no, slot, s->calls_n - 1);
+	return true;
+}
+
+/* The upstream speaks first, the meter follows: killed in between, the caller is charged less than was served, never more. */
+static void run_on(struct sim *s, struct sim_life *l, unsigned slot)
+{
+	struct sim_call *c = l->slots[slot].call;
+	struct fare_meter_reading *m = &l->meter[slot];
+	uint64_t metered = m->relayed_text / 4;
+	if (metered < c->tokens) {
+		m->received += 10;
+		m->relayed_text = c->tokens * 4;
+		m->state = FARE_METER_STREAMING;
+	} else if (c->tokens < 10 && sim_dice(s, 3)) {
+		c->tokens += 1 + sim_dice(s, (unsigned)(10 - c->tokens));
+	} else {
+		m->usage = (struct fare_usage){.output = c->tokens};
+		m->flags = FARE_METER_REPORTED;
+		m->ending = FARE_COMPLETE;
+		m->state = FARE_METER_FINAL;
+		c->final = true;
+		become(s, l, slot, SIM_SETTLING);
+	}
+}
+
+bool sim_worker_step(struct sim *s, struct sim_life *l, unsigned slot)
+{
+	struct sim_slot *k = &l->slots[slot];
+	if (!l->alive)
+		return false;
+	if (k->state == SIM_GRANTED) {
+		/* R13 */
+		l->meter[slot].state = FARE_METER_SENT;
+		k->state = SIM_SENT;
+		k->call->upstream = true;
+	} else if (k->state == SIM_SENT) {
+		run_on(s, l, slot);
+	} else {
+		return false;
+	}
+	sim_say(s, "worker %u slot %u runs: %u tokens", l->no, slot, (unsigned)k->call->tokens);
+	return true;
+}
+
+/* Tired of waiting, or given up before anything went out. R12: the slot stays until it is answered. */
+bool sim_worker_give_up(struct sim *s, struct sim_life *l, unsigned slot)
+{
+	if (!l->alive || (l->slots[slot].state != SIM_WAIT && l->slots[slot].state != SIM_GRANTED))
+		return false;
+	become(s, l, slot, SIM_VOIDING);
+	sim_say(s, "worker %u slot %u gives up", l->no, slot);
+	return true;
+}
+
+bool sim_worker_again(struct sim *s, struct sim_life *l, unsigned slot)
+{
+	if (!l->alive || !l->conn || !l->slots[slot].told)
+		return false;
+	say_slot(s, l, slot);
+	sim_say(s, "worker %u slot %u says it twice", l->no, slot);
+	return true;
+}
+
+/* R11: an answer counts by call id and state. */
+static void hear(struct sim *s, struct sim_life *l, const struct sim_message *m)
+{
+	struct sim_slot *k = &l->slots[m->slot];
+	bool ends = m->said == SIM_ACK || m->said == SIM_REFUSE;
+	if (m->said == SIM_WELCOME || k->state == SIM_FREE || !fare_id_eq(k->call->id, m->id))
+		return;
+	if (k->state == SIM_WAIT && m->said == SIM_GRANT)
+		k->state = SIM_GRANTED;
+	else if ((k->state == SIM_WAIT && ends) || (k->state == SIM_VOIDING && ends) || (k->state == SIM_SETTLING && m->said == SIM_ACK))
+		k->state = SIM_FREE;
+	sim_say(s, "worker %u slot %u hears %u", l->no, m->slot, m->said);
+}
+
+bool sim_worker_hear(struct sim *s, struct sim_life *l)
+{
+	struct sim_message m;
+	if (!l->alive || !l->conn)
+		return false;
+	if (sim_pop(&l->conn->down, &m)) {
+		hear(s, l, &m);
+		return true;
+	}
+	if (l->conn->bank_end)
+		return false;
+	sim_worker_hang_up(l);
+	return true;
+}
+
+bool sim_worker_is_idle(const struct sim_life *l)
+{
+	for (unsigned i = 0; i < SIM_SLOTS; i++)
+		if (l->slots[i].state != SIM_FREE)
+			return false;
+	return true;
+}
