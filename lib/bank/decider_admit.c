@@ -168,7 +168,7 @@ static void admit_new(struct fare_decider *d, struct fare_worker *w, uint16_t sl
 	struct fare_model *m;
 	struct fare_provider *p;
 	bool ok = fare_decider_look(d, ask, &a, &k, &answer) && look_for_model(d, ask, k, &m, &p, &answer) && price_call(d, ask, a, m, &answer) && grant(d, w, slot, ask, a, k, m, &answer);
-	if (!ok)
+	if (!ok && !fare_planted("r8"))
 		w->memory[slot] = (struct fare_slot_memory){.last = ask->call_id, .known = FARE_SLOT_REFUSED, .refused = answer.refused, .numbers = answer.numbers};
 	d->out.tell(d->out.ctx, w, ok ? FARE_MSG_GRANT : FARE_MSG_REFUSE, slot, ask->call_id, &answer);
 }

@@ -59,7 +59,10 @@ void fare_decider_decide(struct fare_decider *d, struct fare_worker *w, struct f
 	h->ending = c.ending;
 	h->flags = c.flags;
 	h->usage = c.usage;
-	fare_holds_write_decided(h);
+	if (!fare_planted("r5"))
+		fare_holds_write_decided(h);
+	if (fare_planted("r14"))
+		atomic_store(&h->state, FARE_HOLD_FREE);
 	if (fare_fault("bank_after_decide"))
 		fare_log(FARE_WARN, "fault bank_after_decide");
 	if (a) {
@@ -88,7 +91,7 @@ void fare_decider_end(struct fare_decider *d, struct fare_worker *w, uint16_t sl
 	bool known = m->known != FARE_SLOT_NONE && fare_id_eq(m->last, call_id);
 	if (known && m->known == FARE_SLOT_LIVE) {
 		fare_decider_decide(d, w, m->hold);
-	} else if (known && (m->known == FARE_SLOT_ENDED || m->known == FARE_SLOT_REFUSED)) {
+	} else if (known && (m->known == FARE_SLOT_ENDED || m->known == FARE_SLOT_REFUSED || fare_planted("r7"))) {
 		d->out.tell(d->out.ctx, w, FARE_MSG_ACK, slot, call_id, NULL);
 	} else if (!known && (m->known == FARE_SLOT_LIVE || m->known == FARE_SLOT_DECIDED || m->known == FARE_SLOT_LOOKING)) {
 		fare_log(FARE_ALARM, "worker %u ends a call in slot %u, where another one has not ended", w->no, slot);

@@ -44,11 +44,11 @@ bool fare_bank_may(const struct fare_conf *c, char error[FARE_ERROR_N])
 }
 
 /* The bank's whole environment: what its starter has of secrets must not be found in the bank's. */
-struct bank_env { char text[3][FARE_PATH_N]; char *list[4]; };
+struct bank_env { char text[4][FARE_PATH_N]; char *list[5]; };
 
 static void env_of_bank(struct bank_env *e)
 {
-	static const char *const kept[] = {"FAREBOX_LIBEXEC", "FAREBOX_FAULT", "FAREBOX_FAULT_FILE"};
+	static const char *const kept[] = {"FAREBOX_LIBEXEC", "FAREBOX_FAULT", "FAREBOX_FAULT_FILE", "FAREBOX_PLANTED"};
 	size_t n = 0;
 	for (size_t i = 0; i < FARE_ARRAY_N(kept); i++) {
 		const char *value = getenv(kept[i]);

@@ -17,4 +17,14 @@ bool fare_fault(const char *name);
 static inline bool fare_fault(const char *name) { (void)name; return false; }
 #endif
 
+/*
+ * Bugs planted on purpose, compiled in by --enable-planted only: a test that does not find the one that FAREBOX_PLANTED names does not test. Each leaves out one rule of
+ * the money protocol, or breaks one promise.
+ */
+#ifdef FARE_PLANTED
+bool fare_planted(const char *bug);
+#else
+static inline bool fare_planted(const char *bug) { (void)bug; return false; }
+#endif
+
 #endif

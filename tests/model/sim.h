@@ -59,6 +59,7 @@ struct sim_credit { uint64_t account; int64_t nano; bool acked, dark, asked; };
 struct sim {
 	uint64_t random, seed;
 	bool trace;
+	const char *without; /* a rule that the stand-ins leave out: what it guards against must be found */
 	uint64_t ids;
 	uint64_t wall_ms;
 
@@ -93,6 +94,7 @@ struct sim {
 
 unsigned sim_dice(struct sim *s, unsigned sides);
 void sim_say(const struct sim *s, const char *fmt, ...) FARE_PRINTF(2, 3); /* with --trace */
+bool sim_without(const struct sim *s, const char *rule);
 FARE_NORETURN void sim_fail(const struct sim *s, const char *what);
 #define SIM_MUST(s, x) ((x) ? (void)0 : sim_fail(s, #x))
 

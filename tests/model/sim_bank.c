@@ -127,7 +127,8 @@ void sim_bank_start(struct sim *s)
 	holds_open(s);
 	load(s);
 	fare_decider_time(&s->d, s->wall_ms);
-	s->durable_n = s->ledger_n; /* R6 */
+	if (!sim_without(s, "r6"))
+		s->durable_n = s->ledger_n;
 	SIM_MUST(s, fare_decider_recover(&s->d, has_entry, s));
 	sim_say(s, "the bank starts");
 }
@@ -175,12 +176,14 @@ static bool on_hello(struct sim *s, struct sim_conn *c, struct sim_message *m)
 	const struct fare_worker *known = fare_decider_worker(&s->d, m->id);
 	uint64_t number = (uint64_t)(c - s->conns) + 1;
 	/* R4; R3: a hello of an older connection, read late */
-	if (!l->locked || l->meter_gone || (known && (known->dead || known->conn_number > number)))
+	if (!sim_without(s, "r4") && (!l->locked || l->meter_gone))
+		return false;
+	if (known && (known->dead || (known->conn_number > number && !sim_without(s, "r3"))))
 		return false;
 	struct fare_worker *w = fare_decider_hello(&s->d, &h);
 	if (!w)
 		return false;
-	if (w->conn) /* R3 */
+	if (w->conn && !sim_without(s, "r3"))
 		close_end(w->conn);
 	w->conn = c;
 	w->conn_number = number;
@@ -230,7 +233,7 @@ bool sim_bank_bury(struct sim *s)
 	for (struct fare_worker *w = s->d.workers, *next; w; w = next) {
 		struct sim_life *l = life_of(s, w->incarnation);
 		next = w->next;
-		if (w->conn)
+		if (w->conn || (sim_without(s, "r2") && w->conn_number))
 			continue;
 		if (!w->dead && !l->locked) {
 			sim_say(s, "the bank buries worker %u", l->no);
@@ -283,7 +286,11 @@ bool sim_bank_flush(struct sim *s)
 	struct fare_job **last = &s->done;
 	if (!s->up || !s->committed)
 		return false;
-	s->durable_n = s->ledger_n;
+	for (struct fare_job *job = s->committed; job; job = job->next) {
+		/* Nothing written, nothing flushed. */
+		if (job->what == FARE_JOB_OP && !sim_without(s, "flush"))
+			s->durable_n = s->ledger_n;
+	}
 	for (struct fare_job *job = s->committed; job; job = job->next)
 		if (job->what == FARE_JOB_LOOK)
 			job->op.applied = entry_of(s, job->op.u.post.call_id) ? FARE_ALREADY : FARE_APPLIED;

@@ -21,8 +21,12 @@ static void become(struct sim *s, struct sim_life *l, unsigned slot, enum sim_sl
 void sim_worker_start(struct sim *s, uint32_t no)
 {
 	SIM_MUST(s, s->lives_n < SIM_LIVES);
-	struct sim_life *l = &s->lives[s->lives_n++];
+	struct sim_life *before = s->now[no], *l = &s->lives[s->lives_n++];
 	*l = (struct sim_life){.incarnation = sim_id(s), .no = no, .alive = true, .locked = true};
+	if (before && sim_without(s, "r1")) { /* the dead one's meter is taken over */
+		l->incarnation = before->incarnation;
+		before->incarnation = sim_id(s);
+	}
 	s->now[no] = l;
 	sim_say(s, "worker %u starts", no);
 }
@@ -51,7 +55,7 @@ bool sim_worker_connect(struct sim *s, struct sim_life *l)
 	*c = (struct sim_conn){.life = l, .worker_end = true, .bank_end = true};
 	l->conn = c;
 	for (unsigned i = 0; i < SIM_SLOTS; i++)
-		if (l->slots[i].state != SIM_FREE)
+		if (l->slots[i].state != SIM_FREE && !(l->slots[i].state == SIM_WAIT && sim_without(s, "r10")))
 			hello.listed[hello.listed_n++] = (struct fare_listed){(uint16_t)i, l->slots[i].call->id};
 	sim_push(s, &c->up, &hello);
 	for (unsigned i = 0; i < SIM_SLOTS; i++)
@@ -82,7 +86,9 @@ static void run_on(struct sim *s, struct sim_life *l, unsigned slot)
 	struct sim_call *c = l->slots[slot].call;
 	struct fare_meter_reading *m = &l->meter[slot];
 	uint64_t metered = m->relayed_text / 4;
-	if (metered < c->tokens) {
+	if (m->state == FARE_METER_IDLE) {
+		m->state = FARE_METER_SENT;
+	} else if (metered < c->tokens) {
 		m->received += 10;
 		m->relayed_text = c->tokens * 4;
 		m->state = FARE_METER_STREAMING;
@@ -105,7 +111,8 @@ bool sim_worker_step(struct sim *s, struct sim_life *l, unsigned slot)
 		return false;
 	if (k->state == SIM_GRANTED) {
 		/* R13 */
-		l->meter[slot].state = FARE_METER_SENT;
+		if (!sim_without(s, "r13"))
+			l->meter[slot].state = FARE_METER_SENT;
 		k->state = SIM_SENT;
 		k->call->upstream = true;
 	} else if (k->state == SIM_SENT) {
@@ -123,6 +130,8 @@ bool sim_worker_give_up(struct sim *s, struct sim_life *l, unsigned slot)
 	if (!l->alive || (l->slots[slot].state != SIM_WAIT && l->slots[slot].state != SIM_GRANTED))
 		return false;
 	become(s, l, slot, SIM_VOIDING);
+	if (sim_without(s, "r12"))
+		l->slots[slot].state = SIM_FREE;
 	sim_say(s, "worker %u slot %u gives up", l->no, slot);
 	return true;
 }
@@ -141,7 +150,7 @@ static void hear(struct sim *s, struct sim_life *l, const struct sim_message *m)
 {
 	struct sim_slot *k = &l->slots[m->slot];
 	bool ends = m->said == SIM_ACK || m->said == SIM_REFUSE;
-	if (m->said == SIM_WELCOME || k->state == SIM_FREE || !fare_id_eq(k->call->id, m->id))
+	if (m->said == SIM_WELCOME || k->state == SIM_FREE || (!fare_id_eq(k->call->id, m->id) && !sim_without(s, "r11")))
 		return;
 	if (k->state == SIM_WAIT && m->said == SIM_GRANT)
 		k->state = SIM_GRANTED;

@@ -1,5 +1,5 @@
 /*
- * test_sim [--histories N] [--seed S] [--trace]: histories of a bank and its workers, each made by its seed: messages late, lost and repeated, clocks that jump, and processes
+ * test_sim [--histories N] [--seed S] [--trace] [--without RULE]: histories of a bank and its workers, each made by its seed: messages late, lost and repeated, clocks that jump, and processes
  * that die between any two steps, also of the decider's own; some with a power cut. At the end of each nothing is broken any more, and all must come to rest. Then:
  *   no call has two entries; each admitted call has one (but for those in flight at a power cut), at what the upstream gave when its end was seen, else at no more;
  *   no hold is left, each account has what its ledger says and was never below zero; what was acknowledged is there; no alarm was raised.
@@ -36,6 +36,8 @@ void sim_say(const struct sim *s, const char *fmt, ...)
 	va_end(ap);
 	putchar('\n');
 }
+
+bool sim_without(const struct sim *s, const char *rule) { return strcmp(s->without, rule) == 0; }
 
 FARE_NORETURN void sim_fail(const struct sim *s, const char *what)
 {
@@ -267,6 +269,7 @@ static void judge_call(struct sim *s, const struct sim_call *c)
 		if (fare_id_eq(s->ledger[i].call_id, c->id)) {
 			entries++;
 			charged = -s->ledger[i].amount.nano;
+			SIM_MUST(s, !c->upstream || s->ledger[i].ending != FARE_NOT_SENT); /* R13 */
 		}
 	SIM_MUST(s, entries <= 1);
 	SIM_MUST(s, !c->acked || entries == 1);
@@ -294,9 +297,9 @@ static void judge(struct sim *s)
 	}
 }
 
-static void history(struct sim *s, uint64_t seed, bool trace)
+static void history(struct sim *s, uint64_t seed, bool trace, const char *without)
 {
-	*s = (struct sim){.seed = seed, .random = seed * UINT64_C(0x9e3779b97f4a7c15) | 1, .trace = trace, .wall_ms = 1000000000};
+	*s = (struct sim){.seed = seed, .random = seed * UINT64_C(0x9e3779b97f4a7c15) | 1, .trace = trace, .without = without, .wall_ms = 1000000000};
 	struct faults f = {.bank = sim_dice(s, 4), .worker = sim_dice(s, 4), .socket = sim_dice(s, 3), .twice = sim_dice(s, 4), .clock = sim_dice(s, 2)};
 	f.power = sim_dice(s, 4) == 0;
 	sim_bank_start(s);
@@ -332,9 +335,12 @@ int main(int argc, char **argv)
 	unsigned long histories = env ? strtoul(env, NULL, 10) : 20000;
 	uint64_t seed = (uint64_t)time(NULL) * 1000000;
 	bool trace = false;
+	const char *without = "";
 	for (int i = 1; i < argc; i++) {
 		if (!strcmp(argv[i], "--trace"))
 			trace = true;
+		else if (!strcmp(argv[i], "--without") && i + 1 < argc)
+			without = argv[++i];
 		else if (!strcmp(argv[i], "--histories") && i + 1 < argc)
 			histories = strtoul(argv[++i], NULL, 10);
 		else if (!strcmp(argv[i], "--seed") && i + 1 < argc)
@@ -349,7 +355,7 @@ int main(int argc, char **argv)
 	struct sim *s = fare_alloc(sizeof *s);
 	unsigned long calls = 0, entries = 0;
 	for (unsigned long i = 0; i < histories; i++) {
-		history(s, seed + i, trace);
+		history(s, seed + i, trace, without);
 		calls += s->calls_n;
 		entries += s->ledger_n;
 		if (alarms(log_fd)) {
