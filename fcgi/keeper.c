@@ -9,6 +9,7 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -173,6 +174,7 @@ static void on_reload(void *arg, int signo)
 static void stop_accepting(struct fare_keeper *k)
 {
 	k->stopping = true;
+	fare_keeper_notify("STOPPING=1");
 	if (k->own_socket)
 		unlink(k->conf.listen);
 	if (k->listen_fd >= 0)
@@ -218,8 +220,22 @@ static bool listens_already(int fd)
 	return getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &on, &n) == 0 && on;
 }
 
+/* A service manager hands the socket over as descriptor 3 (sd_listen_fds(3)); a web server on descriptor 0, where this puts it too. */
+static void socket_take(void)
+{
+	enum { GIVEN_FD = 3 };
+	const char *pid = getenv("LISTEN_PID"), *count = getenv("LISTEN_FDS");
+	if (pid && count && strtol(pid, NULL, 10) == getpid() && strcmp(count, "1") == 0 && listens_already(GIVEN_FD)) {
+		dup2(GIVEN_FD, STDIN_FILENO);
+		close(GIVEN_FD);
+	}
+	unsetenv("LISTEN_PID");
+	unsetenv("LISTEN_FDS");
+	unsetenv("LISTEN_FDNAMES");
+}
+
 /* The web server's user may connect through a group: root may give the socket to any. */
-static bool socket_share(const struct fare_keeper *k)
+static bool socket_share(const struct fare_keeper *k, const char *path)
 {
 	const struct fare_conf *c = &k->conf;
 	gid_t gid = k->user.gid;
@@ -231,17 +247,19 @@ static bool socket_share(const struct fare_keeper *k)
 		}
 		gid = g->gr_gid;
 	}
-	if (chown(c->listen, (uid_t)-1, gid) == 0)
+	if (chown(path, (uid_t)-1, gid) == 0)
 		return true;
-	fare_log(FARE_ALARM, "%s: cannot give it to group %u: %s", c->listen, (unsigned)gid, strerror(errno));
+	fare_log(FARE_ALARM, "%s: cannot give it to group %u: %s", path, (unsigned)gid, strerror(errno));
 	return false;
 }
 
 static bool socket_open(struct fare_keeper *k, bool own)
 {
 	if (!own && listens_already(STDIN_FILENO)) {
+		struct sockaddr_un un;
 		k->listen_fd = STDIN_FILENO;
-		return fare_fd_nonblock(k->listen_fd, true);
+		const char *path = fare_keeper_socket(k, &un);
+		return (!k->user.change || !*k->conf.listen_group || !*path || socket_share(k, path)) && fare_fd_nonblock(k->listen_fd, true);
 	}
 	k->own_socket = true;
 	k->listen_fd = fare_unix_listen(k->conf.listen, SOCK_STREAM, 0660, BACKLOG);
@@ -249,7 +267,7 @@ static bool socket_open(struct fare_keeper *k, bool own)
 		fare_log(FARE_ALARM, "%s: %s", k->conf.listen, strerror(errno));
 		return false;
 	}
-	return socket_share(k);
+	return socket_share(k, k->conf.listen);
 }
 
 static bool loop_set_up(struct fare_keeper *k)
@@ -325,6 +343,8 @@ int fare_keeper_run(const char *home, bool own)
 	k->listen_fd = k->lock_fd = -1;
 	signal(SIGPIPE, SIG_IGN);
 	fare_fd_limit_raise();
+	if (!own)
+		socket_take();
 	if (!keeper_start(k, own)) {
 		keeper_release(k);
 		return 1;
@@ -334,6 +354,7 @@ int fare_keeper_run(const char *home, bool own)
 	state_write(k);
 	fare_log(FARE_INFO, "%s: %lld workers on %s, isolation %s", k->conf.home, (long long)k->conf.workers, k->own_socket ? k->conf.listen : "the socket given",
 		fare_isolate_name(k->isolation));
+	fare_keeper_notify("READY=1");
 	fare_loop_run(k->loop);
 	keeper_release(k);
 	fare_log(FARE_INFO, "stopped");

@@ -18,6 +18,7 @@
 
 #include <pthread.h>
 #include <sys/types.h>
+#include <sys/un.h>
 
 enum { FARE_WORKER_LISTEN_FD = 0, FARE_WORKER_PIPE_FD = 3, FARE_WORKER_CONF_FD = 4, FARE_WORKERS_MAX = 64, FARE_WORKER_GROUPS_MAX = 64 };
 
@@ -95,6 +96,8 @@ void fare_kept_remove(struct fare_keeper *k, struct fare_kept *w);
 int fare_keeper_lock(const struct fare_conf *c, bool wait); /* the lock's descriptor, or -1 with the reason logged */
 void fare_keeper_unlock(struct fare_keeper *k);             /* lets the next keeper in */
 bool fare_keeper_state(const struct fare_keeper *k) FARE_MUST; /* run/keeper.state for `farebox status` */
+const char *fare_keeper_socket(const struct fare_keeper *k, struct sockaddr_un *un); /* where web servers reach us; "": it is no Unix socket, or closed */
+void fare_keeper_notify(const char *text); /* to the service manager that started us, if one did (sd_notify(3)) */
 
 /* keeper_bank.c. The first connection is made by the caller's thread, so that what keeps a bank from starting is said at once. */
 bool fare_minder_start(struct fare_minder *m, const struct fare_conf *c, char error[FARE_CONF_ERROR_N]) FARE_MUST;

@@ -1,9 +1,11 @@
-/* The keeper's two files in the run folder: the locked pid file, and the state that `farebox status` reads. */
+/* What others see of a keeper: the locked pid file, the state that `farebox status` reads (both in the run folder), and what a service manager is told. */
 #include "base/first.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stddef.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
 #include <sys/socket.h>
@@ -53,16 +55,31 @@ void fare_keeper_unlock(struct fare_keeper *k)
 	k->lock_fd = -1;
 }
 
-/* Where web servers reach us; what a web server gave us has a name of its own. Empty: it is no Unix socket, or closed. */
-static struct fare_span socket_name(const struct fare_keeper *k, struct sockaddr_un *un)
+const char *fare_keeper_socket(const struct fare_keeper *k, struct sockaddr_un *un)
 {
-	socklen_t n = sizeof *un;
+	socklen_t n = sizeof *un - 1;
 	if (k->own_socket)
-		return fare_span_of(k->conf.listen);
+		return k->conf.listen;
 	memset(un, 0, sizeof *un);
 	if (k->listen_fd < 0 || getsockname(k->listen_fd, (struct sockaddr *)un, &n) != 0 || un->sun_family != AF_UNIX)
-		return fare_span_of("");
-	return fare_span_at(un->sun_path, strnlen(un->sun_path, sizeof un->sun_path));
+		return "";
+	return un->sun_path;
+}
+
+void fare_keeper_notify(const char *text)
+{
+	const char *path = getenv("NOTIFY_SOCKET");
+	struct sockaddr_un un = {.sun_family = AF_UNIX};
+	if (!path || (*path != '/' && *path != '@') || !fare_span_copy(fare_span_of(path), un.sun_path, sizeof un.sun_path))
+		return;
+	socklen_t n = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + strlen(path));
+	if (*path == '@')
+		un.sun_path[0] = 0;
+	int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	if (fd < 0 || sendto(fd, text, strlen(text), MSG_NOSIGNAL, (struct sockaddr *)&un, n) < 0)
+		fare_log(FARE_WARN, "the service manager is not told %s: %s", text, strerror(errno));
+	if (fd >= 0)
+		close(fd);
 }
 
 bool fare_keeper_state(const struct fare_keeper *k)
@@ -73,7 +90,7 @@ bool fare_keeper_state(const struct fare_keeper *k)
 	fare_buf_init(&b, 64 * 1024);
 	fare_buf_addf(&b, "{\"pid\":%d,\"state\":\"%s\",\"isolation\":\"%s\",\"fastcgi_socket\":", (int)getpid(), k->stopping ? "draining" : "running",
 		fare_isolate_name(k->isolation));
-	fare_buf_add_json(&b, socket_name(k, &un));
+	fare_buf_add_json(&b, fare_span_of(fare_keeper_socket(k, &un)));
 	fare_buf_add_str(&b, ",\"workers\":[");
 	for (const struct fare_kept *w = k->kept; w; w = w->next) {
 		fare_clock_text(w->since_ms, since);

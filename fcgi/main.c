@@ -17,10 +17,10 @@
 
 static const char usage[] =
 	"usage: farebox.fcgi [--home DIR] [--own]\n"
-	"  Serves on the listening socket it finds on descriptor 0 (lighttpd, spawn-fcgi, a service manager), else on the path `listen` of the settings.\n"
+	"  Serves on the listening socket it finds on descriptor 0 (lighttpd, spawn-fcgi) or is handed by systemd, else on the path `listen` of the settings.\n"
 	"  Started by a web server as CGI it serves that one request, for the instance FAREBOX_HOME.\n"
 	"  --home DIR  the instance (default: FAREBOX_HOME, else " FARE_LOCALSTATEDIR "/lib/farebox)\n"
-	"  --own       makes its own socket whatever descriptor 0 is\n"
+	"  --own       makes its own socket whatever it is given\n"
 	"  SIGHUP reloads, SIGTERM drains and stops, SIGINT stops at once.\n";
 
 /* The copy of the settings that the keeper left on its descriptor. */

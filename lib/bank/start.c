@@ -137,13 +137,15 @@ static gid_t group_of_workers(const struct fare_conf *c, gid_t otherwise)
 
 bool fare_run_prepare(const struct fare_conf *c, char error[FARE_ERROR_N])
 {
+	enum { MODE = 03771 };
 	struct stat home, run;
 	bool ok = fare_mkdirs(c->run, 0755) && stat(c->home, &home) == 0 && stat(c->run, &run) == 0;
 	if (ok && geteuid() == 0) {
 		gid_t group = group_of_workers(c, home.st_gid);
 		/* Sockets and meters made in it get its group; sticky: nobody removes another's. */
 		ok = (run.st_uid == home.st_uid && run.st_gid == group) || chown(c->run, home.st_uid, group) == 0;
-		ok = ok && (home.st_uid == 0 && group == 0 ? true : chmod(c->run, 03771) == 0);
+		/* Where a service manager made it right, it may also forbid to set such a mode. */
+		ok = ok && ((home.st_uid == 0 && group == 0) || (run.st_mode & 07777) == MODE || chmod(c->run, MODE) == 0);
 	}
 	/* Strangers pass through to a socket they may use, and see no names: whoever can open a meter can hold its lock, and so a dead worker's holds. */
 	if (ok && geteuid() != 0 && run.st_uid == geteuid() && (run.st_mode & (S_IROTH | S_IWOTH)))

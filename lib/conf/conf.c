@@ -2,6 +2,7 @@
 #include "base/first.h"
 
 #include <errno.h>
+#include <pwd.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -215,6 +216,8 @@ bool fare_conf_load(struct fare_conf *c, const char *home, char error[FARE_CONF_
 		c->file[0] = 0;
 		fare_conf_defaults(c);
 	}
+	if (!*c->worker_user)
+		snprintf(c->worker_user, sizeof c->worker_user, "%s", getpwnam("farebox-worker") ? "farebox-worker" : "nobody");
 	return *c->listen || fare_path(c->listen, sizeof c->listen, c->run, "farebox.sock") || fail(error, "%.200s: the name is too long", c->run);
 }
 

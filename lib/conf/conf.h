@@ -21,7 +21,7 @@ struct fare_conf {
 	/* From the file, in the order of the table in conf.c, which has defaults, bounds and help. Times in milliseconds or seconds as the name says, sizes in bytes. */
 	char listen[FARE_PATH_N];             /* path of the FastCGI socket; filled in with RUN/farebox.sock when the file does not name one */
 	char listen_group[FARE_CONF_TEXT_N];  /* group that may connect to it, "": that of worker_user */
-	char worker_user[FARE_CONF_TEXT_N];   /* user of the workers when the keeper runs as root */
+	char worker_user[FARE_CONF_TEXT_N];   /* user of the workers when the keeper runs as root; filled in with farebox-worker if there is one, else nobody */
 	char prefix[FARE_CONF_TEXT_N];        /* "" or "/ai": what the web server puts before our paths */
 	int64_t workers;
 	int64_t slots;                        /* live calls per worker */

@@ -69,7 +69,7 @@ static bool is_level(struct fare_span v)
 static const struct fare_param params[] = {
 	TEXT(listen, "", 0, is_absolute, "an absolute path", "FastCGI socket; \"\": farebox.sock in the run folder"),
 	TEXT(listen_group, "", 0, is_user, "a group's name", "group that may connect to the FastCGI socket when farebox runs as root; \"\": the group of worker_user"),
-	TEXT(worker_user, "nobody", 1, is_user, "a user's name", "user the workers run as when farebox is started by root"),
+	TEXT(worker_user, "", 0, is_user, "a user's name", "user the workers run as when farebox is started by root; \"\": farebox-worker if there is one, else nobody"),
 	TEXT(prefix, "", 0, is_prefix, "a path like /ai, without a slash at its end", "what the web server's paths have before ours"),
 	NUMBER(workers, 2, 1, 64, "", "worker processes"),
 	NUMBER(slots, 2048, 1, 8192, "", "live calls per worker; more get 503 overloaded"),

@@ -2,6 +2,7 @@
 #include "base/first.h"
 
 #include <limits.h>
+#include <pwd.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
@@ -43,7 +44,7 @@ static void test_defaults(void **state)
 	assert_int_equal(conf.default_max_tokens, 4096);
 	assert_string_equal(conf.currency, "USD");
 	assert_string_equal(conf.topup_url, "");
-	assert_string_equal(conf.worker_user, "nobody");
+	assert_string_equal(conf.worker_user, "");
 }
 
 static void test_values(void **state)
@@ -81,7 +82,6 @@ static void test_refused(void **state)
 	refuses("{\"prefix\": \"/ai/\"}", "prefix");
 	refuses("{\"prefix\": \"/\"}", "prefix");
 	refuses("{\"prefix\": \"/a b\"}", "prefix");
-	refuses("{\"worker_user\": \"\"}", "worker_user");
 	refuses("{\"worker_user\": \"-x\"}", "worker_user");
 	refuses("{\"log_level\": \"loud\"}", "log_level must be debug, info or warn");
 	refuses("{\"workers\": 1, \"workers\": 2}", "t.json: line 1");
@@ -203,6 +203,7 @@ static void test_home(void **state)
 	assert_true(fare_conf_load(&conf, NULL, error));
 	assert_int_equal(conf.workers, 3);
 	assert_string_equal(conf.listen, "/tmp/x.sock");
+	assert_string_equal(conf.worker_user, getpwnam("farebox-worker") ? "farebox-worker" : "nobody");
 	write_text(path, "{\"workers\": 3000}");
 	assert_false(fare_conf_load(&conf, NULL, error));
 	assert_non_null(strstr(error, "farebox.json: line 1: workers"));
