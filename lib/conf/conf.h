@@ -22,7 +22,7 @@ struct fare_conf {
 	char listen[FARE_PATH_N];             /* path of the FastCGI socket; filled in with RUN/farebox.sock when the file does not name one */
 	char listen_group[FARE_CONF_TEXT_N];  /* group that may connect to it, "": that of worker_user */
 	char worker_user[FARE_CONF_TEXT_N];   /* user of the workers when the keeper runs as root; filled in with farebox-worker if there is one, else nobody */
-	char prefix[FARE_CONF_TEXT_N];        /* "" or "/ai": what the web server puts before our paths */
+	char prefix[FARE_CONF_TEXT_N];        /* "" or "/ai": before our paths where the web server's mount does not say */
 	int64_t workers;
 	int64_t slots;                        /* live calls per worker */
 	int64_t doormen_max;                  /* threads per worker that accept and admit */
@@ -72,6 +72,8 @@ struct fare_param {
 	size_t offset;          /* in struct fare_conf */
 };
 const struct fare_param *fare_conf_params(size_t *count);
+/* May this stand before our paths ("/ai")? The empty one is none. */
+bool fare_conf_is_prefix(struct fare_span value);
 /* The sample settings file, each parameter explained with its default: etc/farebox.json is this text. */
 struct fare_buf;
 void fare_conf_sample(struct fare_buf *out);

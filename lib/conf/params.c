@@ -12,9 +12,9 @@ static bool is_absolute(struct fare_span v)
 	return v.p[0] == '/';
 }
 
-static bool is_prefix(struct fare_span v)
+bool fare_conf_is_prefix(struct fare_span v)
 {
-	if (v.p[0] != '/' || v.p[v.n - 1] == '/')
+	if (v.n == 0 || v.n >= FARE_CONF_TEXT_N || v.p[0] != '/' || v.p[v.n - 1] == '/')
 		return false;
 	for (size_t i = 0; i < v.n; i++) {
 		char c = v.p[i];
@@ -70,7 +70,7 @@ static const struct fare_param params[] = {
 	TEXT(listen, "", 0, is_absolute, "an absolute path", "FastCGI socket; \"\": farebox.sock in the run folder"),
 	TEXT(listen_group, "", 0, is_user, "a group's name", "group that may connect to the FastCGI socket when farebox runs as root; \"\": the group of worker_user"),
 	TEXT(worker_user, "", 0, is_user, "a user's name", "user the workers run as when farebox is started by root; \"\": farebox-worker if there is one, else nobody"),
-	TEXT(prefix, "", 0, is_prefix, "a path like /ai, without a slash at its end", "what the web server's paths have before ours"),
+	TEXT(prefix, "", 0, fare_conf_is_prefix, "a path like /ai, without a slash at its end", "what the web server's paths have before ours, where its mount does not say so itself"),
 	NUMBER(workers, 2, 1, 64, "", "worker processes"),
 	NUMBER(slots, 2048, 1, 8192, "", "live calls per worker; more get 503 overloaded"),
 	NUMBER(doormen_max, 256, 2, 4096, "", "threads per worker that read requests and ask for admission"),

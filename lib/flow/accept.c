@@ -48,14 +48,31 @@ static bool params_fit(struct fare_call *c)
 	return true;
 }
 
+/*
+ * What stands before our paths where this call came in: each web server's mount says so in a parameter of its own (a caller's header would come as HTTP_FAREBOX_PREFIX),
+ * so that one instance can be mounted at several. NULL when it says something that is no prefix.
+ */
+static const char *mount_prefix(const struct fare_call *c)
+{
+	const char *prefix = c->ops->param(c->io, "FAREBOX_PREFIX");
+	if (!prefix)
+		return c->gate->conf->prefix;
+	return *prefix == 0 || fare_conf_is_prefix(fare_span_of(prefix)) ? prefix : NULL;
+}
+
 bool fare_step_accept(struct fare_call *c)
 {
-	const char *prefix = c->gate->conf->prefix;
+	const char *prefix = mount_prefix(c);
 	struct fare_span method = param(c, "REQUEST_METHOD"), remote = param(c, "REMOTE_ADDR");
 	if (!fare_span_copy(remote, c->ip, sizeof c->ip))
 		c->ip[0] = 0;
 	if (!params_fit(c))
 		return false;
+	if (!prefix) {
+		fare_log(FARE_WARN, "the web server's FAREBOX_PREFIX is no path like /ai");
+		fare_refusal_set(&c->refusal, FARE_CODE_ROUTE_UNKNOWN, NULL, "%s", "");
+		return false;
+	}
 	if (!fare_http_route(method, param(c, "REQUEST_URI"), prefix, &c->route, c->model, &c->refusal))
 		return false;
 	if (c->route == FARE_ROUTE_MODELS || c->route == FARE_ROUTE_MODEL || c->route == FARE_ROUTE_HEALTHZ)

@@ -373,6 +373,19 @@ static void test_refusals(void **state)
 	refused(path, plain, "Status: 404", "route_unknown", "");
 	refused(method, plain, "Status: 405", "method_not_allowed", "");
 	refused(zip, plain, "Status: 415", "encoding_unsupported", "");
+	static const struct { const char *prefix, *uri; bool ours; } mounts[] = {
+		{"FAREBOX_PREFIX=/ai", "REQUEST_URI=/ai/v1/embeddings", true}, {"FAREBOX_PREFIX=", "REQUEST_URI=/v1/embeddings", true},
+		{"FAREBOX_PREFIX=/ai", "REQUEST_URI=/v1/embeddings", false}, {"FAREBOX_PREFIX=/ai", "REQUEST_URI=/set/v1/embeddings", false},
+		{"FAREBOX_PREFIX=", "REQUEST_URI=/set/v1/embeddings", false}, {"FAREBOX_PREFIX=/v1/", "REQUEST_URI=/v1//v1/embeddings", false},
+		{"FAREBOX_PREFIX=ai", "REQUEST_URI=ai/v1/embeddings", false}, {"FAREBOX_PREFIX=/a%2e", "REQUEST_URI=/a./v1/embeddings", false},
+		{"HTTP_FAREBOX_PREFIX=/ai", "REQUEST_URI=/ai/v1/embeddings", false}, {"HTTP_FAREBOX_PREFIX=/ai", "REQUEST_URI=/set/v1/embeddings", true},
+	};
+	strcpy(conf.prefix, "/set");
+	for (size_t i = 0; i < FARE_ARRAY_N(mounts); i++) {
+		const char *mounted[] = {"REQUEST_METHOD=POST", mounts[i].uri, mounts[i].prefix, NULL};
+		refused(mounted, plain, mounts[i].ours ? "Status: 401" : "Status: 404", mounts[i].ours ? "key_missing" : "route_unknown", "");
+	}
+	conf.prefix[0] = 0;
 	refused(params, "{", "Status: 400", "bad_json", "");
 	conf.header_limit_bytes = 8;
 	refused(params, plain, "Status: 400", "bad_request", "");
