@@ -8,16 +8,22 @@ farebox() { "$here/../../bin/farebox" "$@"; }
 web_up() { curl -q -s -o "$tmp/none" -m 2 "http://127.0.0.1:$port/"; }
 web_up_or_gone() { web_up || ! kill -0 "$started" 2>/dev/null; }
 
+# At the root and below /ai: one instance, mounted twice.
+web_mounts() { # MOUNT
+	farebox mount "$1" --prefix ''
+	farebox mount "$1" --prefix /ai
+}
+
 settings_lighttpd() { # MOUNT
 	printf 'server.bind = "127.0.0.1"\nserver.port = %s\nserver.document-root = "%s"\nserver.upload-dirs = ("%s")\nserver.max-request-field-size = 65536\n' "$port" "$tmp/home" "$tmp"
-	farebox mount "$1"
+	web_mounts "$1"
 }
 
 settings_nginx() {
 	printf 'daemon off; pid %s/nginx.pid; error_log stderr; events { }\nhttp { access_log off;\n' "$tmp"
 	for what in client_body fastcgi proxy uwsgi scgi; do printf '%s_temp_path %s/%s;\n' $what "$tmp" $what; done
 	printf 'server { listen 127.0.0.1:%s; large_client_header_buffers 4 32k;\n' "$port"
-	farebox mount nginx
+	web_mounts nginx
 	echo '} }'
 }
 
@@ -26,7 +32,7 @@ settings_apache() { # MOUNT
 	for what in mpm_event authz_core env alias cgid proxy proxy_fcgi; do echo "LoadModule ${what}_module /usr/lib/apache2/modules/mod_$what.so"; done
 	printf 'ServerRoot "%s"\nDefaultRuntimeDir "%s"\nDocumentRoot "%s/docs"\nPidFile "%s/apache.pid"\nErrorLog "%s/apache.log"\n' "$tmp" "$tmp" "$tmp" "$tmp" "$tmp"
 	printf 'ServerName 127.0.0.1\nListen 127.0.0.1:%s\nLimitRequestFieldSize %s\n' "$port" "$([ "$1" = apache ] && echo 16000 || echo 65536)"
-	farebox mount "$1"
+	web_mounts "$1"
 }
 
 # web_start NAME: on a free port; another one when somebody else was faster.

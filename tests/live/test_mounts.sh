@@ -53,6 +53,15 @@ answers() { # NAME
 	is "$1: healthz" 200 "$(curl -q -s -o "$tmp/answer" -w '%{http_code}' "http://127.0.0.1:$port$prefix/healthz")"
 	is "$1: a path with %2F in it is ours" 404 "$(curl -q -s -o "$tmp/answer" -w '%{http_code}' -H "Authorization: Bearer $(cat "$tmp/key")" "http://127.0.0.1:$port$prefix/v1/models/a%2Fb")"
 	has "$1: a path with %2F in it: says so" model_unknown "$(cat "$tmp/answer")"
+	for path in /ai/healthz /ai/v1/models; do
+		is "$1: mounted at /ai too: $path" 200 "$(curl -q -s -o "$tmp/answer" -w '%{http_code}' -H "Authorization: Bearer $(cat "$tmp/key")" "http://127.0.0.1:$port$path")"
+	done
+	is "$1: mounted at /ai: a call" 200 "$(curl -q -s -m 60 -o "$tmp/answer" -w '%{http_code}' -H "Authorization: Bearer $(cat "$tmp/key")" -H 'Content-Type: application/json' \
+		-d "$(ask false)" "http://127.0.0.1:$port/ai/v1/chat/completions")"
+	# A caller's header is no setting of ours: a wrong one changes nothing at either place.
+	for path in /healthz /ai/healthz; do
+		is "$1: $path: a caller's header sets no prefix" 200 "$(curl -q -s -o "$tmp/answer" -w '%{http_code}' -H 'Farebox-Prefix: /x' -H 'FAREBOX_PREFIX: /x' "http://127.0.0.1:$port$path")"
+	done
 	is "$1: other paths are the web server's" 404 "$(curl -q -s -o "$tmp/answer" -w '%{http_code}' "http://127.0.0.1:$port/other")"
 	mark
 }
@@ -109,6 +118,9 @@ serves() { # NAME
 }
 
 prefix=
+# What the web servers say counts, not this.
+mkdir "$tmp/home"
+echo '{"prefix": "/set"}' >"$tmp/home/farebox.json"
 farebox setup >/dev/null
 start "$FAREBOX_LIBEXEC/farebox-sandbox" --port-file "$tmp/port"
 wait_for_file "$tmp/port"
