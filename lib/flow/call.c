@@ -76,7 +76,7 @@ static bool call_admit(struct fare_call *c)
 void fare_gate_serve(struct fare_gate *g, const struct fare_io_ops *ops, void *io)
 {
 	struct fare_call *c = call_new(g, ops, io);
-	if (fare_step_accept(c) && fare_step_identify(c)) {
+	if (fare_step_accept(c) && !fare_step_probe(c) && fare_step_identify(c)) {
 		if (c->route == FARE_ROUTE_CHAT || c->route == FARE_ROUTE_COMPLETIONS || c->route == FARE_ROUTE_EMBEDDINGS) {
 			if (call_admit(c))
 				return;

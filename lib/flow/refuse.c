@@ -18,21 +18,32 @@ static bool wait_writable(struct fare_call *c)
 	return n > 0 && w.revents & POLLOUT;
 }
 
-static void say(struct fare_call *c, struct fare_span text)
+bool fare_call_say(struct fare_call *c, struct fare_span text)
 {
-	int done = 0;
 	while (text.n) {
 		ssize_t n = c->ops->write(c->io, text.p, text.n);
 		if (n < 0 || (n == 0 && !wait_writable(c)))
-			return;
+			return false;
 		text.p += n;
 		text.n -= (size_t)n;
 	}
+	return true;
+}
+
+void fare_call_said(struct fare_call *c)
+{
+	int done = 0;
 	while (done == 0) {
 		done = c->ops->finish(c->io);
 		if (done == 0 && !wait_writable(c))
 			return;
 	}
+}
+
+static void say_all(struct fare_call *c, struct fare_span text)
+{
+	if (fare_call_say(c, text))
+		fare_call_said(c);
 }
 
 void fare_call_refuse(struct fare_call *c)
@@ -41,7 +52,7 @@ void fare_call_refuse(struct fare_call *c)
 	c->ops->discard(c->io);
 	fare_buf_init(&text, FARE_OUT_MAX);
 	fare_head_refusal(c, &text);
-	say(c, fare_buf_span(&text));
+	say_all(c, fare_buf_span(&text));
 	fare_buf_release(&text);
 	atomic_fetch_add(&c->gate->counts.refused, 1);
 }
@@ -55,6 +66,6 @@ void fare_call_answer(struct fare_call *c, int status, struct fare_span body)
 	fare_buf_addf(&text, "Content-Type: application/json\r\nCache-Control: no-store\r\nContent-Length: %zu\r\n\r\n", body.n);
 	fare_buf_add_span(&text, body);
 	if (!text.failed)
-		say(c, fare_buf_span(&text));
+		say_all(c, fare_buf_span(&text));
 	fare_buf_release(&text);
 }
