@@ -88,6 +88,7 @@ static const struct ctl_command commands[] = {
 	{"restore", NULL, "restore", {{.word = "DIR", .member = "dir", .kind = CTL_DIR, .required = true}}, .result = CTL_RESTORE,
 		.help = "makes the store of a home that has none from a backup"},
 	{"status", NULL, "status", .result = CTL_STATUS, .help = "keeper, workers, holds, the ledger's head"},
+	{"bank", "status", "status", .result = CTL_STATUS, .no_start = true, .help = "the same of a running bank, nothing if there is none"},
 	{"bank", "stop", "stop", .result = CTL_QUIET, .no_start = true, .help = "asks a running bank to leave"},
 	{"bank", "ping", "ping", .result = CTL_QUIET, .help = "sees that a bank runs"},
 };
