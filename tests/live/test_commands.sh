@@ -219,7 +219,7 @@ find "$tmp/backup/store/log" -type f -exec truncate -s 0 {} +
 fails "restore of a damaged backup" 1 "" --home "$tmp/third" restore "$tmp/backup"
 check "restore of a damaged backup leaves no store" test ! -e "$tmp/third/store/meta.db"
 check "and nothing of its work" test ! -e "$tmp/third/restoring"
-fails "not built yet" 2 "not built yet" doctor
+fails "not built yet" 2 "not built yet" catalog
 fails "no such command" 2 "no such command" frobnicate
 fails "reload of nothing" 1 "not running" reload
 for command in backup restore setup start stop reload status verify mount account credit debit balance ledger usage calls key provider model; do
