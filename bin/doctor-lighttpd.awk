@@ -28,7 +28,7 @@ function mount(   kind, v) {
 	if (v + 0 < header) fault("header", "note", "server.max-request-field-size is " v, "server.max-request-field-size = 65536 in " file)
 	if (match(whole[1], /"server.graceful-shutdown-timeout" +=> "?[0-9]+/)) {
 		v = substr(whole[1], RSTART, RLENGTH); sub(/.*> "?/, "", v)
-		if (kind != "lighttpd-bin-path" && v + 0 && v + 0 < drain_s) fault("reload", "wrong", "a graceful restart of lighttpd cuts what still streams after " v " s (server.graceful-shutdown-timeout); farebox gives calls " drain_s " s", "\"server.graceful-shutdown-timeout\" => " drain_s " among the server.feature-flags in " file)
+		if (kind != "lighttpd-bin-path" && v + 0 && v + 0 < drain_s) fault("reload", "wrong", "a graceful restart of lighttpd cuts what still streams after " v " s (server.graceful-shutdown-timeout); farebox gives calls " drain_s " s", "\"server.graceful-shutdown-timeout\" => 0 and \"server.graceful-restart-bg\" => \"enable\" among the server.feature-flags in " file)
 	}
 	if (kind == "lighttpd-bin-path" && whole[depth] !~ /"max-procs" +=> 1,/) fault("procs", "wrong", "lighttpd starts more than one keeper, on sockets of their own: max-procs is not 1", "\"max-procs\" => 1 in the farebox block (" file ")")
 	v = get("server.max-fds"); if (v == "") v = 4096
