@@ -12,24 +12,29 @@ FNR == 1 { host = "" }
 name == "<virtualhost" { host = rest; sub(/>.*/, "", host); sub(/[ \t].*/, "", host); next }
 name == "</virtualhost>" { host = ""; next }
 name == "listen" && listen == "" { listen = $2; next }
-name == "proxypassmatch" || name == "proxypass" { if (index($0, "unix:" socket "|")) { kind = "apache"; file = FILENAME; at = host; line = $0; next } }
-name == "setenv" && $2 == "FAREBOX_HOME" { v = $3; gsub(/"/, "", v); if (v == home) { kind = "apache-cgi"; file = FILENAME; at = host }; next }
-name == "setenv" && $2 == "FAREBOX_PREFIX" { v = $3; gsub(/"/, "", v); value[FILENAME, "prefix"] = v; next }
+name ~ /^proxypass(match)?$/ && index($0, "unix:" socket "|") { found("apache"); next }
+name == "scriptaliasmatch" && /\/farebox\.fcgi"?$/ { found("apache-cgi"); next }
+name == "setenv" && $2 == "FAREBOX_HOME" { v = $3; gsub(/"/, "", v); if (v == home) ours[FILENAME] = 1; next }
+name == "setenv" { next }
 name == "requestheader" { if (tolower($2) == "unset" && tolower($3) ~ /^"?authorization/) unset = FILENAME; next }
 { value[FILENAME, name] = rest; last[name] = rest }
 name == "sslengine" && tolower($2) == "on" { tls[host] = 1 }
 name == "servername" { names[host] = $2 }
 
+function found(kind) { kinds[++n] = kind; files[n] = FILENAME; hosts[n] = host; lines[n] = $0 }
 function option(name, v) { if (!match(line, "[ \t]" name "=[^ \t\"]*")) return ""; v = substr(line, RSTART, RLENGTH); sub(/.*=/, "", v); return v }
 
-END {
-	if (kind == "") exit
+END { for (i = 1; i <= n; i++) if (kinds[i] == "apache" || files[i] in ours) mount(kinds[i], hosts[i]) }
+
+function mount(kind, at,   v) {
+	file = files[i]; line = lines[i]
 	print "mount\t" kind "\t" file
 	v = at != "" ? at : listen; sub(/^(_default_|\*):/, "", v)
 	print "listen\t" (tls[at] ? "https" : "http") "\t" v
 	if (at != "" && names[at] != "") print "host\t" names[at]
 	print "user\t" get("user")
-	if (value[file, "prefix"] != "") print "prefix\t" value[file, "prefix"]
+	# What the pattern has before /(v1
+	if (match(line, /\^[^(]+\/\(v1/)) { v = substr(line, RSTART + 1, RLENGTH - 5); gsub(/\\/, "", v); if (v != "") print "prefix\t" v }
 	if (tolower(get("cgipassauth")) != "on") fault("auth", "wrong", "Apache keeps Authorization to itself: CGIPassAuth is not on", "CGIPassAuth On in the farebox <LocationMatch> (" file ")")
 	if (unset != "") fault("auth", "wrong", unset " has RequestHeader unset Authorization", "take RequestHeader unset Authorization out of " unset)
 	if (kind == "apache") {
