@@ -20,7 +20,7 @@ const char *__tsan_default_suppressions(void) { return "called_from_lib:libdb-5.
 #endif
 
 enum {
-	CACHE_BYTES = 64 << 20, PAGE_BYTES = 4096, LOG_BUFFER_BYTES = 1 << 20, LOG_FILE_BYTES = 32 << 20,
+	CACHE_BYTES = 64 << 20, PAGE_BYTES = 4096, LOG_BUFFER_BYTES = 1 << 20, LOG_FILE_BYTES = 8 << 20, /* recovery writes zeros over the rest of the last one: at each start of a bank */
 	LOCKS_MAX = 400000, /* a batch holds the lock of every page it touched; the largest batches are tests */
 	LOCKERS_MAX = 1000, TXNS_MAX = 100,
 	CHECKPOINT_KIB = 1024, CHECKPOINT_MIN = 1,
