@@ -8,6 +8,7 @@
 #   show_settled                      waits a minute until no hold is left
 #   show_books                        checks balances against ledgers, entries against what the sandbox saw, and verify
 #   show_live_test NAME               runs tests/live/NAME with its own servers, its output in $tmp/live, its exit status in $show_rc
+#   show_build TARGET...              makes them in the build folder, which is then in $show_build
 #   show_end FIGURE                   the figure last; exits 0 or 1
 
 show_top=$(cd "$(dirname "$0")/../.." && pwd)
@@ -100,6 +101,25 @@ show_live_test() {
 	chmod -R a+rX "$tmp/copy"
 	show_rc=0
 	(cd "$tmp/copy/build" && "../tests/live/$1") >"$tmp/live" 2>&1 || show_rc=$?
+}
+
+show_build() {
+	# shellcheck source-path=SCRIPTDIR source=../../bin/packages
+	. "$show_top/bin/packages"
+	# shellcheck disable=SC2086
+	packages_install $PACKAGES_BUILD libcmocka-dev || exit 1
+	show_build=${FAREBOX_BUILD:-$show_top/.build}
+	mkdir -p "$show_build"
+	(
+		[ -x "$show_top/configure" ] || (cd "$show_top" && autoreconf -i)
+		cd "$show_build"
+		# shellcheck disable=SC2086
+		[ -f Makefile ] || "$show_top/configure" -q ${FAREBOX_CONFIGURE:-}
+		make -s "$@"
+	) >"$tmp/build" 2>&1 || {
+		not_ok "build of $*" "$(tail -n 10 "$tmp/build")"
+		show_end "no build"
+	}
 }
 
 show_end() {
