@@ -28,6 +28,7 @@ enum {
 	PIECE_N = PIPE_BUF,  /* what a pipe that is ready takes without blocking */
 	LOOK_MS = 200,       /* how often the porter sees whether there is a bank */
 	SETTLE_MS = 1000,    /* after the answer; what the bank has not said by then it takes from the meter */
+	JOURNAL_MS = 1000,   /* after that; what the disk has not taken by then is lost */
 	GONE_MS = 1500,      /* Apache kills what has not ended 3 s after SIGTERM */
 	NO_BANK_MS = 1000
 };
@@ -152,7 +153,8 @@ static bool gate_open(struct fare_gate *g, const struct fare_conf *c)
 	g->link = fare_link_new(c->home, c->run, 0, 1, error);
 	if (!g->link)
 		fare_log(FARE_ALARM, "%s", error);
-	g->relay = g->link ? fare_relay_new(g) : NULL;
+	g->journal = fare_journal_new(c->home, c->run);
+	g->relay = g->link && g->journal ? fare_relay_new(g) : NULL;
 	return g->relay;
 }
 
@@ -171,6 +173,8 @@ static int serve(struct fare_gate *g, struct porter *p, char **params, int in)
 		poll(NULL, 0, 5);
 	if (!fare_link_drain(g->link, SETTLE_MS))
 		fare_log(FARE_INFO, "left before the bank's last word: it settles by the meter");
+	if (!fare_journal_drain(g->journal, JOURNAL_MS))
+		fare_log(FARE_WARN, "the log of calls: the disk does not keep up, a line is lost");
 	return 0;
 }
 
@@ -191,7 +195,7 @@ int fare_cgi_run(void)
 	char error[FARE_CONF_ERROR_N];
 	char **params = environ;
 	struct porter porter = {0};
-	int in;
+	int in, log_folder;
 	fare_log_role("cgi");
 	umask(077);
 	if (!streams_take(&in, &porter.to))
@@ -208,6 +212,9 @@ int fare_cgi_run(void)
 	bool bank = fare_cgi_bank_wait(porter.child);
 	environ = no_env; /* what a caller can put words into is nobody's setting */
 	settings_adapt(&conf, bank);
+	log_folder = fare_journal_folder(conf.home); /* before it is out of reach; where it cannot be had, the first call says so */
+	if (log_folder >= 0)
+		close(log_folder);
 	porter.signals = signals_take();
 	if (porter.signals < 0 || !fare_isolate(conf.home, conf.run, fare_isolate_level(conf.home, geteuid())) || !gate_open(&gate, &conf))
 		return unavailable(porter.to);

@@ -1,6 +1,6 @@
 /*
  * Landlock knows only what is allowed, so all may be read but the store: along the path to it, every neighbour of each folder on the way gets a rule, the folders on
- * the way get none. A link gets none either: a path is judged by where it leads. Written is in the run folder alone (the meter), and no program is started.
+ * the way get none. A link gets none either: a path is judged by where it leads. Written is in the run folder (the meter) and HOME/log alone, and no program is started.
  * Landlock does not judge who connects to admin.sock, and the bank knows its clients by their user: so seccomp leaves a worker no local sockets but those of call.sock's kind.
  */
 #include "base/first.h"
@@ -92,24 +92,28 @@ static bool allow_all_but(int rules, const char *path, uint64_t rights)
 	return true;
 }
 
-static bool allow_run(int rules, const char *run, uint64_t rights)
+/* Takes dir; -1: there is none. */
+static bool allow_writing(int rules, int dir, uint64_t rights)
 {
-	struct landlock_path_beneath_attr rule = {.allowed_access = rights & ~(uint64_t)LANDLOCK_ACCESS_FS_EXECUTE, .parent_fd = open(run, O_PATH | O_DIRECTORY | O_CLOEXEC)};
-	bool ok = rule.parent_fd >= 0 && syscall(SYS_landlock_add_rule, rules, LANDLOCK_RULE_PATH_BENEATH, &rule, 0) == 0;
-	if (rule.parent_fd >= 0)
-		close(rule.parent_fd);
+	struct landlock_path_beneath_attr rule = {.allowed_access = rights & ~(uint64_t)LANDLOCK_ACCESS_FS_EXECUTE, .parent_fd = dir};
+	bool ok = dir >= 0 && syscall(SYS_landlock_add_rule, rules, LANDLOCK_RULE_PATH_BENEATH, &rule, 0) == 0;
+	if (dir >= 0)
+		close(dir);
 	return ok;
 }
 
 static bool landlock_confine(const char *home, const char *run)
 {
-	char store[FARE_PATH_N];
+	char store[FARE_PATH_N], log[FARE_PATH_N];
 	uint64_t rights = landlock_rights(landlock_version());
 	struct landlock_ruleset_attr attr = {.handled_access_fs = rights};
-	if (!fare_path(store, sizeof store, home, "store"))
+	if (!fare_path(store, sizeof store, home, "store") || !fare_path(log, sizeof log, home, "log"))
 		return false;
 	int rules = (int)syscall(SYS_landlock_create_ruleset, &attr, sizeof attr.handled_access_fs, 0);
-	bool ok = rules >= 0 && allow_all_but(rules, store, RIGHTS_READ) && allow_run(rules, run, rights) && syscall(SYS_landlock_restrict_self, rules, 0) == 0;
+	bool ok = rules >= 0 && allow_all_but(rules, store, RIGHTS_READ) && allow_writing(rules, open(run, O_PATH | O_DIRECTORY | O_CLOEXEC), rights);
+	if (ok && !allow_writing(rules, open(log, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC), rights))
+		fare_log(FARE_DEBUG, "%s is no folder: calls cannot be logged", log);
+	ok = ok && syscall(SYS_landlock_restrict_self, rules, 0) == 0;
 	if (!ok)
 		fare_log(FARE_ALARM, "cannot keep this worker away from %s: %s", store, strerror(errno));
 	if (rules >= 0)

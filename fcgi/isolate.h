@@ -15,7 +15,7 @@ const char *fare_isolate_name(enum fare_isolation level); /* "none", "landlock",
 
 /*
  * Confines the calling process, once, before it starts threads: no new privileges; at level landlock everything but HOME/store can be read, the run folder
- * written, no program started, and no local socket opened but of call.sock's kind (never admin.sock, which would take the worker for the store's owner). What is made later
+ * and HOME/log written, no program started, and no local socket opened but of call.sock's kind (never admin.sock, which would take the worker for the store's owner). What is made later
  * right in one of the folders above the store (beside the home, say) is out of reach too. False: could not, with the reason logged; do not go on.
  */
 bool fare_isolate(const char *home, const char *run, enum fare_isolation level) FARE_MUST;

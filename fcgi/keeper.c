@@ -158,6 +158,7 @@ static void on_reload(void *arg, int signo)
 	k->user = user;
 	free(c);
 	fare_conf_log(&k->conf);
+	fare_worker_log_prepare(&k->user, &k->conf);
 	k->isolation = fare_isolate_level(k->conf.home, k->user.uid);
 	fare_log(FARE_INFO, "reload: %lld new workers", (long long)k->conf.workers);
 	for (int i = 0; i < k->conf.workers; i++) {
@@ -332,6 +333,7 @@ static bool keeper_start(struct fare_keeper *k, bool own)
 		fare_log(FARE_ALARM, "%s", error);
 		return false;
 	}
+	fare_worker_log_prepare(&k->user, &k->conf);
 	k->isolation = fare_isolate_level(k->conf.home, k->user.uid);
 	return socket_open(k, own) && loop_set_up(k);
 }

@@ -16,6 +16,7 @@
 #include "base/clock.h"
 #include "base/fs.h"
 #include "base/log.h"
+#include "flow/journal.h"
 
 #include "keeper.h"
 
@@ -72,6 +73,15 @@ static bool place_fds(int listen_fd, int pipe_fd, int conf_fd)
 	close(p);
 	close(c);
 	return true;
+}
+
+void fare_worker_log_prepare(const struct fare_worker_user *u, const struct fare_conf *c)
+{
+	int fd = fare_journal_folder(c->home);
+	if (fd < 0 || (u->change && fchown(fd, u->uid, u->gid) != 0))
+		fare_log(FARE_WARN, "%s/" FARE_JOURNAL_FOLDER ": %s: no calls will be logged", c->home, strerror(errno));
+	if (fd >= 0)
+		close(fd);
 }
 
 static bool become(const struct fare_worker_user *u)

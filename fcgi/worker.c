@@ -88,7 +88,8 @@ int fare_worker_main(const struct fare_conf *conf, int worker_no, int listen_fd,
 	gate.link = fare_link_new(conf->home, conf->run, (unsigned)worker_no, slots, error);
 	if (!gate.link)
 		fare_fatal("%s", error);
-	gate.relay = fare_relay_new(&gate);
+	gate.journal = fare_journal_new(conf->home, conf->run);
+	gate.relay = gate.journal ? fare_relay_new(&gate) : NULL;
 	struct fare_doormen *doormen = gate.relay ? fare_doormen_new(&gate, listen_fd, (unsigned)conf->doormen_max) : NULL;
 	if (!doormen)
 		fare_fatal("worker %d has no threads", worker_no);
@@ -105,10 +106,11 @@ int fare_worker_main(const struct fare_conf *conf, int worker_no, int listen_fd,
 		 (unsigned long long)atomic_load(&gate.counts.requests), (unsigned long long)atomic_load(&gate.counts.refused),
 		 (unsigned long long)atomic_load(&gate.counts.relayed), (unsigned long long)atomic_load(&gate.counts.upstream_failed),
 		 (unsigned long long)atomic_load(&gate.counts.client_gone));
-	if (!done) /* threads still use what would be freed; what they had is settled from the meter */
+	if (!fare_journal_drain(gate.journal, LAST_MS) || !done) /* threads still use what would be freed; what they had is settled from the meter */
 		_exit(1);
 	fare_doormen_free(&doormen);
 	fare_relay_free(&gate.relay);
+	fare_journal_free(&gate.journal);
 	fare_link_free(&gate.link);
 	fare_secrets_free(&gate.secrets);
 	fare_catalogs_free(&gate.catalogs);

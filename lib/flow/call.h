@@ -67,6 +67,7 @@ struct fare_call {
 	struct fare_tap *tap;
 	enum fare_pass pass;
 	int status; /* upstream's */
+	int answered; /* the status of our answer's head, as last made; 0: none */
 	uint64_t received, gone_from; /* body bytes from upstream; where the caller left */
 	struct fare_buf head;         /* the answer's, until it is out */
 	struct fare_buf out;

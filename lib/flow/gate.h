@@ -6,6 +6,7 @@
 #include "bank/client.h"
 #include "conf/conf.h"
 #include "flow/io.h"
+#include "flow/journal.h"
 
 struct fare_relay;
 struct fare_secrets;
@@ -20,6 +21,7 @@ struct fare_gate {
 	struct fare_relay *relay;
 	struct fare_secrets *secrets;
 	struct fare_catalogs *catalogs;
+	struct fare_journal *journal; /* NULL: none is kept */
 	struct fare_budget budget; /* of request bodies */
 	struct fare_counts counts;
 };

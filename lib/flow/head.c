@@ -19,6 +19,7 @@ static const char *reason(int status)
 
 void fare_head_begin(struct fare_call *c, int status, struct fare_buf *out)
 {
+	c->answered = status;
 	fare_buf_addf(out, "Status: %d %s\r\nFarebox-Call-Id: %s\r\nx-request-id: %s\r\n", status, reason(status), c->id_text, c->id_text);
 }
 

@@ -71,10 +71,23 @@ has "a call with no bank running" "Status: 200" "$answer"
 has "with its cost" "Farebox-Cost: " "$answer"
 check "it has started a bank" bank_runs
 check "the ledger has it" wait_until 10 last_is complete
+is "and the log of calls" 1 "$(farebox log | grep -c '"status":200,"code":null,"ending":"complete"')"
 no_bank
 answer=$(cgi sandbox-chat true 2>"$tmp/err" | cat)
 has "a stream with no bank running" "data: [DONE]" "$answer"
 has "its arguments are the caller's words: none counts" "Status: 200" "$(cgi sandbox-chat false --home /nowhere --help 2>"$tmp/err")"
+has "a refused one" "Status: 404" "$(cgi nothing false 2>"$tmp/err")"
+is "is in the log of calls, too" 1 "$(farebox log | grep -c '"model":"nothing","status":404,"code":"model_unknown","ending":null')"
+mv "$tmp/home/log" "$tmp/log.moved"
+echo >"$tmp/home/log"
+has "where no call can be logged, it goes on" "Status: 200" "$(cgi sandbox-chat false 2>"$tmp/err")"
+has "and an alarm is raised" "lines are lost" "$(cat "$tmp/err")"
+has "once" "Status: 200" "$(cgi sandbox-chat false 2>"$tmp/err")"
+is "not for each call" "" "$(grep -F "lines are lost" "$tmp/err" || :)"
+rm "$tmp/home/log"
+mv "$tmp/log.moved" "$tmp/home/log"
+has "once it can be written again" "Status: 200" "$(cgi sandbox-chat false 2>"$tmp/err")"
+has "it says how many are lost" "2 lines were lost" "$(cat "$tmp/err")"
 has "standard output may be a file" "Status: 200" "$( (cgi sandbox-chat false) >"$tmp/file" 2>"$tmp/err"; cat "$tmp/file")"
 answer=$(cgi sandbox-env false 2>"$tmp/err")
 has "an upstream key in the environment is refused" "Status: 502" "$answer"
@@ -140,6 +153,8 @@ for server in lighttpd-cgi apache-cgi; do
 	is "$server: the calls that the sandbox saw are those of the ledger" "" "$(comm -3 "$tmp/entries" "$tmp/seen" | head -n 3)"
 	is "$server: delivered once each" "" "$(grep -v '"deliveries": *1,' "$tmp/seen.all" | head -n 3)"
 	is "$server: all complete but the one that was left" 1 "$(grep -cv '"ending": *"complete"' "$tmp/sent")"
+	farebox log | field call_id | sort >"$tmp/logged"
+	is "$server: each but those two is in the log of calls" 2 "$(comm -23 "$tmp/entries" "$tmp/logged" | wc -l)"
 	is "$server: the amounts add up to the balance" "$(farebox balance a --json | field available | tr -d .)" "$(farebox ledger a --json | field amount | tr -d . | awk '{s += $1} END {printf "%.0f", s}')"
 	check "$server: verify" farebox verify
 done

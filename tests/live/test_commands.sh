@@ -160,6 +160,10 @@ run calls --json
 json "calls" 0
 run calls --live --json
 json "calls --live" 0
+run log
+is "log, before any call" "0 " "$rc $out"
+fails "log of nothing" 1 "no instance" --home "$tmp/nowhere" log
+fails "log with another word" 2 "--follow" log --colour
 run usage --json
 json "usage" 0
 fails "usage by what is not kept" 2 "account, key, model or day" usage --by colour
@@ -222,7 +226,7 @@ check "and nothing of its work" test ! -e "$tmp/third/restoring"
 fails "not built yet" 2 "not built yet" catalog
 fails "no such command" 2 "no such command" frobnicate
 fails "reload of nothing" 1 "not running" reload
-for command in backup restore setup start stop reload status verify mount account credit debit balance ledger usage calls key provider model; do
+for command in backup restore log setup start stop reload status verify mount account credit debit balance ledger usage calls key provider model; do
 	run $command --help
 	is "$command --help" 0 "$rc"
 	has "$command --help: how" "farebox $command" "$out"

@@ -193,6 +193,29 @@ is "the slots are free again" 200 "$status"
 check "no hold is left after it" wait_until 20 no_holds
 is "credits - charges = balance" "$(farebox balance a --json | field balance; farebox balance a --json | field available)" "$(
 	farebox ledger a --json | field amount | awk '{n += $1 * 1000000000} END {printf "%.9f", n / 1000000000}')"
+# The log of calls: a line for each entry, told alike; moved away, it is begun anew.
+farebox ledger --all --json | grep '"kind": *"call"' | sed 's/.*"call_id": *"\([^"]*\)".*"amount": *"-\{0,1\}\([^"]*\)".*/\1 \2/' | sort >"$tmp/entries"
+logged() { farebox log | grep -v '"ending":null' | sed 's/.*"call_id":"\([^"]*\)".*"cost":"\([^"]*\)".*/\1 \2/' | sort >"$tmp/logged"; cmp -s "$tmp/entries" "$tmp/logged"; }
+check "the log of calls is the ledger's" wait_until 10 logged
+diff "$tmp/entries" "$tmp/logged" | head -n 5 || :
+has "and has what was refused" '"status":404,"code":"model_unknown","ending":null' "$(farebox log)"
+is "each line has all" 0 "$(farebox log | grep -vc '^{"time":"[^"]*","call_id":"[^"]*","account_id":[0-9nul]*,"key_id":[0-9nul]*,"model":.*,"status":[0-9nul]*,"code":.*,"ending":.*,"usage":.*,"cost":.*,"ms":[0-9]*}$' || :)"
+is "and no key" 0 "$(farebox log | grep -c "$key\|fb_" || :)"
+mv "$tmp/home/log/calls.log" "$tmp/moved"
+sleep 1.1
+post chat/completions "$(ask sandbox-chat true)"
+check "moved away, it is begun anew" wait_until 10 test -s "$tmp/home/log/calls.log"
+mv "$tmp/home/log" "$tmp/home/log.moved"
+sleep 1.1
+for _ in 1 2 3; do post chat/completions "$(ask sandbox-chat true)"; done
+is "with no folder for it calls go on" 200 "$status"
+alarms() { [ "$(grep -c 'alarm: the log of calls' "$tmp/home/farebox.log")" = 1 ]; }
+check "with one alarm" wait_until 10 alarms
+farebox reload >/dev/null
+resumed() { post chat/completions "$(ask sandbox-chat true)"; grep -q 'written again; [3-9][0-9]* lines were lost' "$tmp/home/farebox.log"; }
+check "after a reload it is there again, and it says what is lost" wait_until 20 resumed
+check "with one alarm only" alarms
+check "no hold is left, again" wait_until 20 no_holds
 for by in account key model day; do
 	is "usage --by $by: the ledger's" "$(farebox ledger --all --json | grep '"kind": *"call"' | field amount | awk '{n -= $1 * 1000000000} END {printf "%d calls, %.0f", NR, n}')" "$(
 		farebox usage --by $by --json | sed 's/.*"calls": \([0-9]*\).*"cost": "\([0-9.]*\)".*/\1 \2/' | awk '{c += $1; n += $2 * 1000000000} END {printf "%d calls, %.0f", c, n}')"
