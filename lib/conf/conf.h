@@ -44,6 +44,8 @@ struct fare_conf {
 	char currency[4];                     /* "USD" */
 	char proxy[FARE_CONF_TEXT_N];         /* "": as the environment says (http_proxy, https_proxy, no_proxy) */
 	char ca_file[FARE_CONF_TEXT_N];       /* PEM bundle to trust, "": the system's */
+	char tls_min_version[8];              /* "1.2" or "1.3" */
+	char upstream_http[8];                /* "auto" or "1.1" */
 	char log_level[8];                    /* debug, info, warn */
 };
 

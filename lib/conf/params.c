@@ -58,6 +58,16 @@ static bool is_level(struct fare_span v)
 	return fare_span_is(v, "debug") || fare_span_is(v, "info") || fare_span_is(v, "warn");
 }
 
+static bool is_http(struct fare_span v)
+{
+	return fare_span_is(v, "auto") || fare_span_is(v, "1.1");
+}
+
+static bool is_tls(struct fare_span v)
+{
+	return fare_span_is(v, "1.2") || fare_span_is(v, "1.3");
+}
+
 #define MIB (1024LL * 1024)
 #define HOUR_MS (60LL * 60 * 1000)
 #define NUMBER(field, def, min_, max_, unit_, help_) \
@@ -93,6 +103,8 @@ static const struct fare_param params[] = {
 	TEXT(currency, "USD", 3, is_currency, "three capital letters", "what amounts are in"),
 	TEXT(proxy, "", 0, NULL, "a proxy as curl takes it", "proxy for upstream calls; \"\": http_proxy, https_proxy and no_proxy of the environment"),
 	TEXT(ca_file, "", 0, is_absolute, "an absolute path", "PEM bundle of certificate authorities to trust upstream; \"\": the system's"),
+	TEXT(tls_min_version, "1.2", 3, is_tls, "1.2 or 1.3", "oldest version of TLS to speak upstream, 1.2 or 1.3"),
+	TEXT(upstream_http, "auto", 3, is_http, "auto or 1.1", "auto: HTTP/2 over TLS with providers that offer it, calls sharing connections; 1.1: never"),
 	TEXT(log_level, "info", 4, is_level, "debug, info or warn", "least important lines that are logged"),
 };
 

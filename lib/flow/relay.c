@@ -85,7 +85,8 @@ static void *relay_run(void *arg)
 struct fare_relay *fare_relay_new(struct fare_gate *g)
 {
 	struct fare_relay *r = fare_alloc(sizeof *r);
-	struct fare_net_settings s = {.connections_max = (unsigned)g->conf->slots, .proxy = g->conf->proxy, .ca_file = g->conf->ca_file};
+	struct fare_net_settings s = {.connections_max = (unsigned)g->conf->slots, .proxy = g->conf->proxy, .ca_file = g->conf->ca_file,
+		.tls_13 = strcmp(g->conf->tls_min_version, "1.3") == 0, .http1_only = strcmp(g->conf->upstream_http, "1.1") == 0};
 	r->gate = g;
 	r->loop = fare_loop_new();
 	r->net = r->loop ? fare_net_new(r->loop, &s) : NULL;

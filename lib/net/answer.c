@@ -61,7 +61,8 @@ size_t fare_transfer_on_header(char *p, size_t size, size_t count, void *arg)
 {
 	struct fare_transfer *t = arg;
 	t->in_callback = true;
-	bool good = take_line(t, fare_span_at(p, size * count));
+	fare_transfer_sent(t);
+	bool good = !t->aborted && take_line(t, fare_span_at(p, size * count));
 	t->in_callback = false;
 	return good ? size * count : 0;
 }
@@ -84,10 +85,8 @@ size_t fare_transfer_on_data(char *p, size_t size, size_t count, void *arg)
 	struct fare_transfer *t = arg;
 	if (t->aborted)
 		return 0;
-	if (t->paused) {
-		t->curl_paused = true;
-		return CURL_WRITEFUNC_PAUSE;
-	}
+	if (t->paused)
+		return fare_pause_take(t, p, size * count);
 	t->in_callback = true;
 	bool good = take_data(t, p, size * count);
 	t->in_callback = false;

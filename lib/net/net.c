@@ -123,6 +123,9 @@ struct fare_net *fare_net_new(struct fare_loop *loop, const struct fare_net_sett
 	n->proxy = s->proxy && *s->proxy ? fare_strdup(s->proxy) : NULL;
 	const char *ca = ca_file_of(s);
 	n->ca_file = ca ? fare_strdup(ca) : NULL;
+	n->held_max = s->held_max ? s->held_max : 256 * 1024 * 1024;
+	n->tls_13 = s->tls_13;
+	n->http1_only = s->http1_only;
 	curl_multi_setopt(n->multi, CURLMOPT_SOCKETFUNCTION, socket_wanted);
 	curl_multi_setopt(n->multi, CURLMOPT_SOCKETDATA, n);
 	curl_multi_setopt(n->multi, CURLMOPT_TIMERFUNCTION, timer_wanted);

@@ -1,7 +1,8 @@
 /*
  * Transfers upstream, on the loop: one fare_net per relay thread, its connections shared and kept alive. The only user of curl.
- * HTTP/1.1 over http and https; no redirects, no Expect, no Accept-Encoding. A request body is read once and can't be rewound: nothing is ever sent twice by curl itself,
- * so a kept connection that dies under a request ends in FARE_NET_RESET, not in a second delivery. All calls and callbacks on the loop's thread.
+ * HTTP/1.1 over http and https, HTTP/2 over https where the server offers it; no redirects, no Expect, no Accept-Encoding. A request body is read once and can't be rewound:
+ * once a byte of it was sent curl sends nothing twice, so a connection that dies under a request ends in FARE_NET_RESET, not in a second delivery. One case is sent again, by
+ * us: an HTTP/2 server that goes away and says that it did not take this request. All calls and callbacks on the loop's thread.
  */
 #ifndef FARE_NET_NET_H
 #define FARE_NET_NET_H
@@ -28,6 +29,7 @@ enum fare_net_result {
 	FARE_NET_GARBAGE,        /* not HTTP */
 	FARE_NET_HEAD_TOO_LARGE,
 	FARE_NET_BODY_TOO_LARGE, /* more than body_max */
+	FARE_NET_UNREAD,         /* of all that waited for callers who pause, more than held_max: this one had most */
 	FARE_NET_CONNECT_TIMEOUT,
 	FARE_NET_FIRST_BYTE_TIMEOUT, /* request sent, no answer */
 	FARE_NET_IDLE_TIMEOUT,
@@ -40,6 +42,9 @@ struct fare_net_settings {
 	unsigned connections_max; /* connections kept; at least the most transfers at a time */
 	const char *proxy;        /* NULL or "": the environment's */
 	const char *ca_file;      /* NULL or "": CURL_CA_BUNDLE, SSL_CERT_FILE, else the system's */
+	uint64_t held_max;        /* bytes of answers that wait for callers who pause; 0: 256 MiB */
+	bool tls_13;              /* at least; else TLS 1.2 */
+	bool http1_only;
 };
 
 struct fare_net_timeouts {
@@ -65,7 +70,7 @@ struct fare_net_request {
 
 /* Any may be NULL but done. From within them: fare_transfer_pause and fare_transfer_abort, not resume. */
 struct fare_net_events {
-	void (*sent)(void *arg);    /* the request's body has been taken whole and may be freed */
+	void (*sent)(void *arg);    /* the request's body has been taken whole, will not be sent again, and may be freed */
 	void (*head)(void *arg, int status); /* final status (never 1xx) and all headers are there */
 	void (*data)(void *arg, const char *p, size_t n);
 	void (*done)(void *arg, enum fare_net_result result); /* last; the transfer is gone when it returns */

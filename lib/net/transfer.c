@@ -8,6 +8,20 @@
 #include "base/secret.h"
 #include "net/transfer.h"
 
+enum {
+	AGAIN_BYTES = 256 * 1024, /* of a body that is kept until the answer begins, because it may have to be sent again */
+	AGAIN_MAX = 3             /* times */
+};
+
+void fare_transfer_sent(struct fare_transfer *t)
+{
+	if (t->sent || t->body_at < t->body_count)
+		return;
+	t->sent = true;
+	if (t->events.sent)
+		t->events.sent(t->arg);
+}
+
 static size_t on_read(char *out, size_t size, size_t count, void *arg)
 {
 	struct fare_transfer *t = arg;
@@ -25,11 +39,9 @@ static size_t on_read(char *out, size_t size, size_t count, void *arg)
 		}
 	}
 	t->active_ms = fare_clock_boot_ms();
-	if (t->body_at == t->body_count && !t->sent) {
-		t->sent = true;
+	if (!t->shares || t->body_n > AGAIN_BYTES) {
 		t->in_callback = true;
-		if (t->events.sent)
-			t->events.sent(t->arg);
+		fare_transfer_sent(t);
 		t->in_callback = false;
 	}
 	return t->aborted ? CURL_READFUNC_ABORT : n;
@@ -39,7 +51,8 @@ static size_t on_read(char *out, size_t size, size_t count, void *arg)
 static int on_connected(void *arg, char *to, char *from, int to_port, int from_port)
 {
 	struct fare_transfer *t = arg;
-	(void)to, (void)from, (void)to_port, (void)from_port;
+	if (t->shares)
+		fare_h2_connected(t, to, from, to_port, from_port);
 	t->phase = FARE_NET_WAITING;
 	t->active_ms = fare_clock_boot_ms();
 	return CURL_PREREQFUNC_OK;
@@ -61,13 +74,16 @@ static void transfer_free(struct fare_transfer *t)
 	}
 	curl_slist_free_all(t->headers);
 	fare_timer_free(&t->timer);
+	fare_pause_release(t);
 	fare_buf_release(&t->head);
 	free(t->body);
 	free(t);
 }
 
-static enum fare_net_result result_of(const struct fare_transfer *t, CURLcode code)
+enum fare_net_result fare_transfer_result(const struct fare_transfer *t, CURLcode code)
 {
+	if (t->failed)
+		return t->failed;
 	switch (code) {
 	case CURLE_OK: return FARE_NET_OK;
 	case CURLE_COULDNT_RESOLVE_HOST: case CURLE_COULDNT_RESOLVE_PROXY: return FARE_NET_RESOLVE;
@@ -84,7 +100,7 @@ static enum fare_net_result result_of(const struct fare_transfer *t, CURLcode co
 }
 
 /* From the loop, outside of curl's callbacks. */
-static void transfer_tell(struct fare_transfer *t, enum fare_net_result result)
+void fare_transfer_tell(struct fare_transfer *t, enum fare_net_result result)
 {
 	fare_timer_clear(t->timer);
 	if (!t->aborted) {
@@ -94,9 +110,30 @@ static void transfer_tell(struct fare_transfer *t, enum fare_net_result result)
 	transfer_free(t);
 }
 
+/* Only what certainly was not processed; all else that breaks is told. */
+static bool send_again(struct fare_transfer *t)
+{
+	if (!t->refused || t->head_bytes || t->sent || t->aborted || t->failed || t->again == AGAIN_MAX)
+		return false;
+	t->again++;
+	t->refused = false;
+	t->connection = 0;
+	t->body_at = t->piece_at = 0;
+	t->phase = FARE_NET_CONNECTING;
+	t->active_ms = fare_clock_boot_ms();
+	t->error[0] = 0;
+	curl_multi_remove_handle(t->net->multi, t->easy);
+	return curl_multi_add_handle(t->net->multi, t->easy) == CURLM_OK;
+}
+
 void fare_transfer_end(struct fare_transfer *t, CURLcode code)
 {
-	transfer_tell(t, t->failed ? t->failed : result_of(t, code));
+	if (code != CURLE_OK && send_again(t))
+		return;
+	t->result = fare_transfer_result(t, code);
+	t->ended = true;
+	if (t->kept.n == 0) /* else resume tells it */
+		fare_transfer_tell(t, t->result);
 }
 
 static uint64_t phase_limit_ms(const struct fare_transfer *t)
@@ -121,13 +158,13 @@ static enum fare_net_result phase_result(const struct fare_transfer *t)
 static void on_deadline(void *arg)
 {
 	struct fare_transfer *t = arg;
-	if (!t->easy) {
-		transfer_tell(t, FARE_NET_INTERNAL);
+	if (!t->easy || t->failed) {
+		fare_transfer_tell(t, t->easy ? t->failed : FARE_NET_INTERNAL);
 		return;
 	}
 	uint64_t now = fare_clock_boot_ms(), limit = phase_limit_ms(t), idle = now - t->active_ms, age = now - t->started_ms;
 	if (age >= t->timeouts.total_ms || idle >= limit) {
-		transfer_tell(t, age >= t->timeouts.total_ms ? FARE_NET_TOTAL_TIMEOUT : phase_result(t));
+		fare_transfer_tell(t, age >= t->timeouts.total_ms ? FARE_NET_TOTAL_TIMEOUT : phase_result(t));
 		return;
 	}
 	uint64_t next = t->timeouts.total_ms - age;
@@ -182,9 +219,6 @@ static void set_fixed_options(CURL *e)
 static bool set_options(struct fare_transfer *t, const struct fare_net_request *r)
 {
 	CURL *e = t->easy;
-	uint64_t body_n = 0;
-	for (size_t i = 0; i < t->body_count; i++)
-		body_n += t->body[i].n;
 	set_fixed_options(e);
 	curl_easy_setopt(e, CURLOPT_PRIVATE, t);
 	curl_easy_setopt(e, CURLOPT_READDATA, t);
@@ -198,9 +232,11 @@ static bool set_options(struct fare_transfer *t, const struct fare_net_request *
 		curl_easy_setopt(e, CURLOPT_PROXY, t->net->proxy);
 	if (t->net->ca_file)
 		curl_easy_setopt(e, CURLOPT_CAINFO, t->net->ca_file);
+	if (strncasecmp(r->url, "https:", 6) == 0)
+		fare_h2_set(t);
 	if (r->post) {
 		curl_easy_setopt(e, CURLOPT_POST, 1L);
-		curl_easy_setopt(e, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)body_n);
+		curl_easy_setopt(e, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)t->body_n);
 	}
 	return curl_easy_setopt(e, CURLOPT_URL, r->url) == CURLE_OK;
 }
@@ -219,6 +255,8 @@ struct fare_transfer *fare_net_start(struct fare_net *n, const struct fare_net_r
 		t->body = fare_alloc(r->body_count * sizeof *t->body);
 		memcpy(t->body, r->body, r->body_count * sizeof *t->body);
 		t->body_count = r->body_count;
+		for (size_t i = 0; i < t->body_count; i++)
+			t->body_n += t->body[i].n;
 	}
 	t->next = n->first;
 	if (t->next)
@@ -249,25 +287,6 @@ void fare_transfer_abort(struct fare_transfer **at)
 		transfer_free(t);
 }
 
-void fare_transfer_pause(struct fare_transfer *t)
-{
-	t->paused = true;
-}
-
-void fare_transfer_resume(struct fare_transfer *t)
-{
-	if (!t->paused)
-		return;
-	t->paused = false;
-	t->active_ms = fare_clock_boot_ms();
-	if (!t->curl_paused)
-		return;
-	t->curl_paused = false;
-	CURLcode code = curl_easy_pause(t->easy, CURLPAUSE_CONT); /* may deliver what it kept, and then tells a failure to us alone */
-	if (code != CURLE_OK)
-		fare_transfer_end(t, code);
-}
-
 const char *fare_transfer_error(const struct fare_transfer *t)
 {
 	return t->error;
@@ -284,6 +303,7 @@ const char *fare_net_result_text(enum fare_net_result r)
 		[FARE_NET_GARBAGE] = "what it answered is not HTTP",
 		[FARE_NET_HEAD_TOO_LARGE] = "its headers have no end",
 		[FARE_NET_BODY_TOO_LARGE] = "its answer is too large",
+		[FARE_NET_UNREAD] = "too much of its answer waited to be read",
 		[FARE_NET_CONNECT_TIMEOUT] = "no connection could be made in time",
 		[FARE_NET_FIRST_BYTE_TIMEOUT] = "it did not begin to answer in time",
 		[FARE_NET_IDLE_TIMEOUT] = "it fell silent",

@@ -14,6 +14,8 @@ struct fare_net {
 	CURL **spare;
 	unsigned spare_n;
 	char *proxy, *ca_file; /* owned; NULL: curl's own way */
+	bool http1_only, tls_13;
+	uint64_t held, held_max; /* bytes of answers that callers have not taken yet */
 	struct fare_transfer *first; /* all that run */
 };
 
@@ -27,7 +29,7 @@ struct fare_transfer {
 	CURL *easy;
 	struct curl_slist *headers;
 	struct fare_span *body; /* owned array of pieces that are not */
-	size_t body_count, body_at, piece_at;
+	size_t body_count, body_at, piece_at, body_n;
 	struct fare_net_events events;
 	void *arg;
 	struct fare_net_timeouts timeouts;
@@ -38,7 +40,17 @@ struct fare_transfer {
 	struct header_line lines[FARE_NET_HEADERS_MAX];
 	size_t line_count, head_bytes;
 	enum fare_net_phase phase;
-	bool sent, head_done, paused, curl_paused, in_callback, aborted;
+	bool shares;         /* its connection, if the server speaks HTTP/2 */
+	uint64_t connection; /* which; 0: none yet */
+	long stream;         /* there; 0: none, or HTTP/1.1 */
+	bool refused;        /* by the server, certainly unprocessed */
+	unsigned again;      /* times it was sent again */
+	struct fare_buf kept; /* what came while it was paused */
+	size_t kept_at;
+	uint64_t held;       /* that and what curl keeps: its part of the net's */
+	bool sent, head_done, paused, curl_paused, resuming, in_callback, aborted;
+	bool ended;                  /* for curl; kept is still to be given */
+	enum fare_net_result result; /* then */
 	enum fare_net_result failed; /* ours; stands above what curl says */
 	char error[FARE_NET_ERROR_N > CURL_ERROR_SIZE ? FARE_NET_ERROR_N : CURL_ERROR_SIZE];
 };
@@ -46,7 +58,18 @@ struct fare_transfer {
 /* Handles from the spare ones, and back to them. NULL: no memory. */
 CURL *fare_net_easy(struct fare_net *n);
 void fare_net_easy_back(struct fare_net *n, CURL *easy);
-void fare_transfer_end(struct fare_transfer *t, CURLcode code);
+void fare_transfer_end(struct fare_transfer *t, CURLcode code); /* curl is done with it */
+enum fare_net_result fare_transfer_result(const struct fare_transfer *t, CURLcode code);
+void fare_transfer_tell(struct fare_transfer *t, enum fare_net_result result); /* done, unless it was aborted; frees it */
+void fare_transfer_sent(struct fare_transfer *t); /* the body is not needed any more, if it was read whole */
+
+/* HTTP/2 (h2.c): a transfer's options over TLS; its connection stands, which is known by its two ends. */
+void fare_h2_set(struct fare_transfer *t);
+void fare_h2_connected(struct fare_transfer *t, const char *to, const char *from, int to_port, int from_port);
+
+/* Back-pressure (pause.c): a piece that comes while it is paused, and what to say to curl. */
+size_t fare_pause_take(struct fare_transfer *t, const char *p, size_t n);
+void fare_pause_release(struct fare_transfer *t);
 
 /* Callbacks of curl that read the answer (answer.c). */
 size_t fare_transfer_on_header(char *p, size_t size, size_t count, void *arg);

@@ -64,6 +64,8 @@ static void test_refused(void **state)
 	refuses("{\n\n\"colour\": 1}", "t.json: line 3: unknown setting \"colour\"");
 	refuses("{\"workers\": 0}", "workers must be a whole number from 1 to 64");
 	refuses("{\"workers\": 65}", "workers");
+	refuses("{\"tls_min_version\": \"1.1\"}", "tls_min_version must be 1.2 or 1.3");
+	refuses("{\"upstream_http\": \"2\"}", "upstream_http must be auto or 1.1");
 	refuses("{\"workers\": \"2\"}", "workers");
 	refuses("{\"workers\": 2.0}", "workers");
 	refuses("{\"workers\": null}", "workers");
