@@ -54,6 +54,7 @@ struct ctl_command {
 	struct ctl_arg args[CTL_ARGS_MAX];
 	uint8_t result;           /* enum ctl_result */
 	bool no_start;            /* does nothing when no bank runs */
+	bool some;                /* wants at least one option */
 	const char *columns;      /* of the table: see ctl_table.c */
 	const char *help;
 };

@@ -198,6 +198,7 @@ static const struct ctl_arg *arg_for(const struct ctl_command *cmd, const char *
 struct words {
 	const struct ctl_command *cmd;
 	bool seen[CTL_ARGS_MAX];
+	bool option;      /* is there one? */
 	const char *name; /* the first positional word */
 	const struct ctl_arg *key_arg; /* a key is read last: nothing is written for a command that is not accepted */
 	const char *key_given;
@@ -218,7 +219,9 @@ static int word_take(struct words *w, const struct ctl_arg *a, const char *value
 	if (w->seen[at])
 		return ctl_misuse(w->cmd, "%s is given twice", a->word);
 	w->seen[at] = true;
-	if (a->word[0] != '-' && !w->name)
+	if (a->word[0] == '-')
+		w->option = true;
+	else if (!w->name)
 		w->name = value;
 	if (a->kind != CTL_KEY_FILE)
 		return value_take(w, a, value);
@@ -233,6 +236,8 @@ static int words_end(const struct fare_conf *c, struct words *w)
 	for (int i = 0; w->cmd->args[i].word; i++)
 		if (w->cmd->args[i].required && !w->seen[i])
 			return ctl_misuse(w->cmd, "%s is missing", w->cmd->args[i].word);
+	if (w->cmd->some && !w->option)
+		return ctl_misuse(w->cmd, "nothing to change");
 	int rc = w->key_arg ? ctl_key_file(c, w->name, w->key_given, path) : CTL_OK;
 	if (rc == CTL_OK && w->key_arg)
 		rc = value_take(w, w->key_arg, path);

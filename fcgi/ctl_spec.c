@@ -14,11 +14,18 @@
 	{.word = "--name", .member = "name", .kind = CTL_TEXT, .shown = "N"}, {.word = "--expires", .member = "expires", .kind = CTL_EXPIRES, .shown = "WHEN"}, \
 		{.word = "--models", .member = "models", .kind = CTL_TEXT, .shown = "GLOBS"}, {.word = "--ip", .member = "ip", .kind = CTL_TEXT, .shown = "CIDRS"}, \
 		NOT_YET("--rpm", "N"), NOT_YET("--tpm", "N"), NOT_YET("--concurrency", "N"), NOT_YET("--budget", "AMOUNT/PERIOD")
+#define ACCOUNT_OPTIONS \
+	{.word = "--credit-limit", .member = "credit_limit", .kind = CTL_AMOUNT_0, .shown = "AMOUNT"}, \
+		{.word = "--default-models", .member = "default_models", .kind = CTL_TEXT, .shown = "GLOBS"}, {.word = "--default-ip", .member = "default_ip", .kind = CTL_TEXT, .shown = "CIDRS"}, \
+		{.word = "--default-max-tokens", .member = "default_max_tokens", .kind = CTL_NUMBER, .shown = "N"}, \
+		{.word = "--default-expires", .member = "default_expires_s", .kind = CTL_SPAN_S, .shown = "SPAN"}
 #define MONEY_ARGS \
 	NAME_OF("NAME"), {.word = "AMOUNT", .member = "amount", .kind = CTL_AMOUNT, .required = true}, {.word = "--ref", .member = "ref", .kind = CTL_TEXT, .shown = "ID"}, \
 		{.word = "--note", .member = "note", .kind = CTL_TEXT, .shown = "TEXT"}, {.word = "--corrects", .member = "corrects", .kind = CTL_CALL_ID, .shown = "CALL-ID"}
 
-#define ACCOUNT_COLUMNS "name state balance:a available:a pending:a credits:a debits:a credit_limit:a created:t"
+#define ACCOUNT_MONEY "name state balance:a available:a pending:a credits:a debits:a credit_limit:a"
+#define ACCOUNT_COLUMNS ACCOUNT_MONEY " created:t"
+#define ACCOUNT_ALL ACCOUNT_MONEY " default_models:o default_ip:o default_max_tokens:o default_expires_s:o created:t"
 #define KEY_COLUMNS "id:n account name state models ip expires:t created:t"
 #define PROVIDER_COLUMNS "name style base_url key_file key_env"
 #define MODEL_COLUMNS "name provider upstream input:a output:a cache_read:a cache_write:a per_call:a max_output:n context:n price_version:n"
@@ -28,12 +35,13 @@
 #define CALL_COLUMNS "started:t call_id account key_id:n model state hold:a cost:a ending"
 
 static const struct ctl_command commands[] = {
-	{"account", "create", "account.create", {NAME_OF("NAME"), {.word = "--credit-limit", .member = "credit_limit", .kind = CTL_AMOUNT_0, .shown = "AMOUNT"}},
-		.columns = ACCOUNT_COLUMNS, .help = "an account with no money in it"},
-	{"account", "set", "account.set", {NAME_OF("NAME"), {.word = "--credit-limit", .member = "credit_limit", .kind = CTL_AMOUNT_0, .required = true, .shown = "AMOUNT"}},
-		.columns = ACCOUNT_COLUMNS, .help = "how far below zero it may go"},
+	{"account", "create", "account.create", {NAME_OF("NAME"), ACCOUNT_OPTIONS}, .columns = ACCOUNT_ALL,
+		.help = "an account with no money in it; how far below zero it may go, and what holds for keys and calls that do not say otherwise"},
+	{"account", "set", "account.set", {NAME_OF("NAME"), ACCOUNT_OPTIONS}, .columns = ACCOUNT_ALL, .some = true,
+		.help = "changes what is named; \"\" or 0 takes a default away. Models and addresses hold for each key that has none of its own (a key's '*', or 0.0.0.0/0,::/0, is all);\n"
+			"      the output bound for calls that name none; the span, from then on, for keys that are made without --expires (0s: none)"},
 	{"account", "list", "account.list", .columns = ACCOUNT_COLUMNS, .help = "all accounts"},
-	{"account", "show", "account.show", {NAME_OF("NAME")}, .columns = ACCOUNT_COLUMNS, .help = "one account"},
+	{"account", "show", "account.show", {NAME_OF("NAME")}, .columns = ACCOUNT_ALL, .help = "one account"},
 	{"account", "close", "account.close", {NAME_OF("NAME")}, .columns = ACCOUNT_COLUMNS, .help = "refuses its calls (403 account_closed)"},
 	{"account", "reopen", "account.reopen", {NAME_OF("NAME")}, .columns = ACCOUNT_COLUMNS, .help = "takes its calls again"},
 	{"credit", NULL, "credit", {MONEY_ARGS}, .columns = ENTRY_COLUMNS, .help = "adds money; the same --ref adds it once"},

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "base/log.h"
+#include "bank/match.h"
 #include "bank/server_inner.h"
 
 /* Balance figures that account and balance records share. */
@@ -17,6 +18,22 @@ static void add_money(struct fare_admin *c, const struct fare_acct *a)
 	fare_json_text_member(&c->out, "currency", c->bank->conf.currency);
 }
 
+static void add_number(struct fare_admin *c, const char *name, uint64_t v)
+{
+	if (v)
+		fare_buf_addf(&c->out, ", \"%s\": %llu", name, (unsigned long long)v);
+	else
+		fare_buf_addf(&c->out, ", \"%s\": null", name);
+}
+
+static void add_defaults(struct fare_admin *c, const struct fare_account *rec)
+{
+	fare_json_text_member(&c->out, "default_models", rec->default_models);
+	fare_json_text_member(&c->out, "default_ip", rec->default_ip);
+	add_number(c, "default_max_tokens", rec->default_max_tokens);
+	add_number(c, "default_expires_s", rec->default_expires_s);
+}
+
 static void add_account(struct fare_admin *c, const struct fare_acct *a)
 {
 	fare_buf_add_str(&c->out, "{\"name\": ");
@@ -25,6 +42,7 @@ static void add_account(struct fare_admin *c, const struct fare_acct *a)
 	fare_json_text_member(&c->out, "state", a->rec.closed ? "closed" : "open");
 	fare_json_amount(&c->out, "balance", a->rec.balance);
 	add_money(c, a);
+	add_defaults(c, &a->rec);
 	fare_json_time(&c->out, "created", a->rec.created_ms);
 	fare_buf_add_char(&c->out, '}');
 	fare_admin_end_record(c);
@@ -50,17 +68,32 @@ static void put(struct fare_admin *c, const struct fare_account *rec)
 	fare_admin_submit(c, job, account_done);
 }
 
-static void read_limit(struct fare_admin *c, struct fare_account *rec, bool needed)
+/* What is not named stays as it is; "" and 0 take a default away. */
+static void read_settings(struct fare_admin *c, struct fare_account *rec)
 {
-	if (fare_arg_amount(c, "credit_limit", &rec->credit_limit, needed) && rec->credit_limit.nano < 0)
+	enum { TOKENS_LEAST = FARE_BOUND_LEAST, TOKENS_MOST = 10000000, EXPIRES_MOST_S = 100 * 366 * 86400U };
+	char text[FARE_GLOBS_N];
+	if (fare_arg_amount(c, "credit_limit", &rec->credit_limit, false) && rec->credit_limit.nano < 0)
 		fare_arg_wrong(c, "a credit limit cannot be below 0");
+	if (fare_arg_text(c, "default_models", text, sizeof text, false))
+		memcpy(rec->default_models, text, sizeof text);
+	if (fare_arg_text(c, "default_ip", text, sizeof text, false))
+		memcpy(rec->default_ip, text, sizeof text);
+	if (!fare_match_cidrs_valid(rec->default_ip))
+		fare_arg_wrong(c, "default_ip: %.150s is no list of addresses and networks", rec->default_ip);
+	if (fare_arg_is_there(c, "default_max_tokens"))
+		rec->default_max_tokens = fare_arg_u64(c, "default_max_tokens", TOKENS_MOST, true);
+	if (rec->default_max_tokens && rec->default_max_tokens < TOKENS_LEAST)
+		fare_arg_wrong(c, "default_max_tokens must be at least %d, or 0 for the instance's", TOKENS_LEAST);
+	if (fare_arg_is_there(c, "default_expires_s"))
+		rec->default_expires_s = fare_arg_u64(c, "default_expires_s", EXPIRES_MOST_S, true);
 }
 
 static void account_create(struct fare_admin *c)
 {
 	struct fare_account rec = {.created_ms = c->bank->d.now_ms};
 	fare_arg_text(c, "name", rec.name, sizeof rec.name, true);
-	read_limit(c, &rec, false);
+	read_settings(c, &rec);
 	if (fare_decider_account_named(&c->bank->d, rec.name))
 		fare_arg_wrong(c, "account %s exists already", rec.name);
 	put(c, &rec);
@@ -71,7 +104,7 @@ static void account_set(struct fare_admin *c)
 {
 	struct fare_acct *a = fare_arg_account(c, "name");
 	struct fare_account rec = a ? a->rec : (struct fare_account){0};
-	read_limit(c, &rec, true);
+	read_settings(c, &rec);
 	if (a && !c->bad && rec.credit_limit.nano < a->rec.credit_limit.nano)
 		a->rec.credit_limit = rec.credit_limit;
 	put(c, &rec);
@@ -232,9 +265,11 @@ static void money(struct fare_admin *c, bool is_debit)
 static void credit(struct fare_admin *c) { money(c, false); }
 static void debit(struct fare_admin *c) { money(c, true); }
 
+#define SETTINGS "credit_limit default_models default_ip default_max_tokens default_expires_s"
+
 const struct fare_admin_op fare_account_ops[] = {
-	{"account.create", account_create, "name credit_limit", true},
-	{"account.set", account_set, "name credit_limit", true},
+	{"account.create", account_create, "name " SETTINGS, true},
+	{"account.set", account_set, "name " SETTINGS, true},
 	{"account.list", account_list, "", false},
 	{"account.show", account_show, "name", false},
 	{"account.close", account_close, "name", true},

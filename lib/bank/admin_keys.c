@@ -82,6 +82,8 @@ static struct fare_key new_key(struct fare_admin *c)
 	const struct fare_acct *a = fare_arg_account(c, "account");
 	if (a)
 		k.account = a->rec.id;
+	if (a && a->rec.default_expires_s)
+		k.expires_ms = k.created_ms + a->rec.default_expires_s * 1000;
 	read_limits(c, &k);
 	return k;
 }

@@ -25,7 +25,7 @@ struct fare_op {
 	uint8_t type;
 	union {
 		struct fare_entry post; /* account, kind, call_id, ..., amount, time_ms given; number, balance, batch, prev, hash filled in */
-		struct fare_account account; /* balance, entries, head, credits and debits are not taken from it */
+		struct fare_account account; /* balance, entries, head, credits, debits, falls and low are not taken from it */
 		struct fare_key key;
 		struct fare_provider provider;
 		struct fare_model model;

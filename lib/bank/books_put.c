@@ -33,6 +33,10 @@ int fare_op_account(struct fare_books *b, struct fare_op *op)
 		return fare_op_refuse(op, "an account's name is made of letters, digits and . _ - @, at most %d", FARE_NAME_N - 1);
 	if (a->credit_limit.nano < 0)
 		return fare_op_refuse(op, "a credit limit cannot be below 0");
+	if (a->low_balance.nano < 0)
+		return fare_op_refuse(op, "a low balance cannot be below 0");
+	if (!fare_text_is_clean(a->default_models, sizeof a->default_models) || !fare_text_is_clean(a->default_ip, sizeof a->default_ip))
+		return fare_op_refuse(op, "an account's default models and addresses must be text without controls, and not too long");
 	int r = fresh ? FARE_STORE_OK : fare_account_get(&b->view, a->id, &old);
 	if (r == FARE_STORE_NONE)
 		return fare_op_refuse(op, "account %llu is unknown", (unsigned long long)a->id);
@@ -40,14 +44,19 @@ int fare_op_account(struct fare_books *b, struct fare_op *op)
 		r = check_name(b, op, &ours);
 	if (r != FARE_STORE_OK)
 		return r;
-	struct fare_account now = old;
-	memcpy(now.name, a->name, sizeof now.name);
+	/* All but what entries and alarms have made of it. */
+	struct fare_account now = *a;
 	now.id = fresh ? b->last_account + 1 : a->id;
-	now.credit_limit = a->credit_limit;
-	now.closed = a->closed;
-	if (fresh)
-		now.created_ms = a->created_ms;
-	else if (!ours)
+	now.balance = old.balance;
+	now.credits = old.credits;
+	now.debits = old.debits;
+	now.entries = old.entries;
+	now.head = old.head;
+	now.falls = old.falls;
+	now.low = old.low;
+	if (!fresh)
+		now.created_ms = old.created_ms;
+	if (!fresh && !ours)
 		r = fare_name_del(&b->view, old.name);
 	if (r == FARE_STORE_OK && !ours)
 		r = fare_name_put(&b->view, now.name, now.id);

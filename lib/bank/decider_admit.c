@@ -29,18 +29,18 @@ bool fare_decider_look(const struct fare_decider *d, const struct fare_admit *as
 		return refuse(answer, FARE_KEY_EXPIRED);
 	if ((*a)->rec.closed)
 		return refuse(answer, FARE_ACCOUNT_CLOSED);
-	if (!fare_match_cidrs((*k)->ip, ask->ip))
+	if (!fare_match_cidrs((*k)->ip[0] ? (*k)->ip : (*a)->rec.default_ip, ask->ip))
 		return refuse(answer, FARE_IP_NOT_ALLOWED);
 	return true;
 }
 
-static bool look_for_model(const struct fare_decider *d, const struct fare_admit *ask, const struct fare_key *k, struct fare_model **m, struct fare_provider **p, struct fare_admit_answer *answer)
+static bool look_for_model(const struct fare_decider *d, const struct fare_admit *ask, const struct fare_acct *a, const struct fare_key *k, struct fare_model **m, struct fare_provider **p, struct fare_admit_answer *answer)
 {
 	*m = fare_decider_model_named(d, ask->model);
 	*p = *m ? fare_decider_provider(d, (*m)->provider) : NULL;
 	if (!*p || (*p)->removed)
 		return refuse(answer, FARE_MODEL_UNKNOWN);
-	if (!fare_match_globs(k->models, ask->model))
+	if (!fare_match_globs(k->models[0] ? k->models : a->rec.default_models, ask->model))
 		return refuse(answer, FARE_MODEL_NOT_ALLOWED);
 	if (!(*m)->priced)
 		return refuse(answer, FARE_MODEL_NOT_PRICED);
@@ -58,7 +58,7 @@ static uint64_t input_tokens(const struct fare_decider *d, const struct fare_adm
 }
 
 /* The caller's bound stays as it is or is refused; ours comes down to what the balance affords, but not below 16. */
-static bool settle_bound(const struct fare_decider *d, const struct fare_admit *ask, const struct fare_model *m, uint64_t affordable, struct fare_admit_answer *answer, uint64_t *bound)
+static bool settle_bound(const struct fare_decider *d, const struct fare_admit *ask, const struct fare_acct *a, const struct fare_model *m, uint64_t affordable, struct fare_admit_answer *answer, uint64_t *bound)
 {
 	struct fare_grant *g = &answer->grant;
 	uint64_t limit = m->max_output ? m->max_output : TOKENS_MAX;
@@ -72,7 +72,8 @@ static bool settle_bound(const struct fare_decider *d, const struct fare_admit *
 		answer->numbers.limit = limit;
 		return refuse(answer, FARE_BOUND_TOO_HIGH);
 	}
-	*bound = g->bound_ours ? d->default_max_tokens : (uint64_t)ask->bound;
+	uint64_t ours = a->rec.default_max_tokens ? a->rec.default_max_tokens : d->default_max_tokens;
+	*bound = g->bound_ours ? ours : (uint64_t)ask->bound;
 	if (g->bound_ours && *bound > limit)
 		*bound = limit;
 	if (g->bound_ours && *bound > affordable && affordable >= FARE_BOUND_LEAST)
@@ -86,7 +87,7 @@ static bool price_call(const struct fare_decider *d, const struct fare_admit *as
 	uint64_t input = input_tokens(d, ask, m), bound, choices = ask->endpoint == FARE_EMBEDDINGS ? 1 : ask->choices;
 	struct fare_amount available = fare_decider_available(a), hold, pending;
 	uint64_t affordable = fare_price_affordable(&m->price, input, choices, available);
-	if (!settle_bound(d, ask, m, affordable, answer, &bound))
+	if (!settle_bound(d, ask, a, m, affordable, answer, &bound))
 		return false;
 	if (!fare_price_hold(&m->price, input, bound, choices, &hold))
 		hold = fare_nano(INT64_MAX);
@@ -167,7 +168,7 @@ static void admit_new(struct fare_decider *d, struct fare_worker *w, uint16_t sl
 	struct fare_key *k;
 	struct fare_model *m;
 	struct fare_provider *p;
-	bool ok = fare_decider_look(d, ask, &a, &k, &answer) && look_for_model(d, ask, k, &m, &p, &answer) && price_call(d, ask, a, m, &answer) && grant(d, w, slot, ask, a, k, m, &answer);
+	bool ok = fare_decider_look(d, ask, &a, &k, &answer) && look_for_model(d, ask, a, k, &m, &p, &answer) && price_call(d, ask, a, m, &answer) && grant(d, w, slot, ask, a, k, m, &answer);
 	if (!ok && !fare_planted("r8"))
 		w->memory[slot] = (struct fare_slot_memory){.last = ask->call_id, .known = FARE_SLOT_REFUSED, .refused = answer.refused, .numbers = answer.numbers};
 	d->out.tell(d->out.ctx, w, ok ? FARE_MSG_GRANT : FARE_MSG_REFUSE, slot, ask->call_id, &answer);

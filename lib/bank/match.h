@@ -1,4 +1,4 @@
-/* A key's limits: which models, from where. */
+/* Limits of keys and accounts: which models, from where. */
 #ifndef FARE_BANK_MATCH_H
 #define FARE_BANK_MATCH_H
 

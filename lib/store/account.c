@@ -15,6 +15,13 @@ static void account_pack(struct fare_pack *k, const void *from)
 	fare_pack_bytes(k, r->head.b, sizeof r->head.b);
 	fare_pack_u64(k, r->created_ms);
 	fare_pack_u8(k, r->closed);
+	fare_pack_str(k, fare_span_of(r->default_models));
+	fare_pack_str(k, fare_span_of(r->default_ip));
+	fare_pack_u64(k, r->default_max_tokens);
+	fare_pack_u64(k, r->default_expires_s);
+	fare_pack_amount(k, r->low_balance);
+	fare_pack_u64(k, r->falls);
+	fare_pack_u8(k, r->low);
 }
 
 static void account_unpack(struct fare_unpack *k, uint64_t id, void *to)
@@ -32,7 +39,19 @@ static void account_unpack(struct fare_unpack *k, uint64_t id, void *to)
 	out->closed = fare_unpack_bool(k);
 }
 
-static const struct fare_numbered kind = {.table = FARE_TABLE_ACCOUNTS, .size = sizeof(struct fare_account), .pack = account_pack, .unpack = account_unpack};
+static void account_unpack_2(struct fare_unpack *k, void *to)
+{
+	struct fare_account *out = to;
+	fare_unpack_str(k, out->default_models, sizeof out->default_models);
+	fare_unpack_str(k, out->default_ip, sizeof out->default_ip);
+	out->default_max_tokens = fare_unpack_u64(k);
+	out->default_expires_s = fare_unpack_u64(k);
+	out->low_balance = fare_unpack_amount(k);
+	out->falls = fare_unpack_u64(k);
+	out->low = fare_unpack_u8(k);
+}
+
+static const struct fare_numbered kind = {.table = FARE_TABLE_ACCOUNTS, .size = sizeof(struct fare_account), .pack = account_pack, .unpack = account_unpack, .unpack_2 = account_unpack_2};
 
 int fare_account_get(struct fare_view *v, uint64_t id, struct fare_account *out) { return fare_numbered_get(v, &kind, id, out); }
 

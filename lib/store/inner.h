@@ -32,13 +32,15 @@ int fare_store_open_env(struct fare_store *s, const char *dir, u_int32_t recover
 int fare_store_error(const char *what, int code);
 int fare_store_fail(struct fare_store *s, const char *what, int code);
 
-/* Record versions: one for all kinds until one of them changes. */
-enum { FARE_RECORD_VERSION = 1 };
+/* Record versions. A kind that has got fields since the first puts its records as version 2, and still reads those of version 1, which end before these fields. */
+enum { FARE_RECORD_VERSION = 1, FARE_RECORD_VERSION_2 = 2 };
 struct fare_pack fare_record_begin(struct fare_record *r);
+struct fare_pack fare_record_begin_as(struct fare_record *r, unsigned version);
 /* Puts a packed record; a record too long is our bug: every field has its maximum. */
 int fare_record_put(struct fare_view *v, enum fare_table t, const void *key, size_t key_n, struct fare_record *r, const struct fare_pack *k, bool fresh);
 /* Unpacks: begin checks the version; end that all was read and nothing is left. Both BAD with the reason reported. */
 int fare_record_open(enum fare_table t, const uint8_t *key, size_t key_n, const uint8_t *p, size_t n, struct fare_unpack *out);
+int fare_record_open_as(enum fare_table t, const uint8_t *key, size_t key_n, const uint8_t *p, size_t n, unsigned newest, struct fare_unpack *out, unsigned *version);
 int fare_record_end(enum fare_table t, const uint8_t *key, size_t key_n, const struct fare_unpack *k);
 
 /* A kind of record that is keyed by a number. */
@@ -47,6 +49,7 @@ struct fare_numbered {
 	size_t size; /* of its struct */
 	void (*pack)(struct fare_pack *k, const void *from);
 	void (*unpack)(struct fare_unpack *k, uint64_t number, void *to); /* to is zeroed */
+	void (*unpack_2)(struct fare_unpack *k, void *to); /* the fields that version 2 has beyond them; NULL: version 1 is the newest */
 };
 int fare_numbered_get(struct fare_view *v, const struct fare_numbered *kind, uint64_t number, void *to);
 int fare_numbered_put(struct fare_view *v, const struct fare_numbered *kind, uint64_t number, const void *from, bool fresh);

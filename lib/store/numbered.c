@@ -5,16 +5,21 @@
 
 enum { KEY_N = 8 };
 
+static unsigned newest_of(const struct fare_numbered *kind) { return kind->unpack_2 ? FARE_RECORD_VERSION_2 : FARE_RECORD_VERSION; }
+
 static int numbered_read(const struct fare_numbered *kind, const uint8_t *key, size_t key_n, const uint8_t *p, size_t n, void *to)
 {
 	struct fare_unpack k;
+	unsigned version;
 	if (key_n != KEY_N)
 		return fare_store_bad(kind->table, key, key_n, "has a key of a wrong length");
-	int r = fare_record_open(kind->table, key, key_n, p, n, &k);
+	int r = fare_record_open_as(kind->table, key, key_n, p, n, newest_of(kind), &k, &version);
 	if (r != FARE_STORE_OK)
 		return r;
 	memset(to, 0, kind->size);
 	kind->unpack(&k, fare_get_u64(key), to);
+	if (version == FARE_RECORD_VERSION_2)
+		kind->unpack_2(&k, to);
 	return fare_record_end(kind->table, key, key_n, &k);
 }
 
@@ -30,7 +35,7 @@ int fare_numbered_get(struct fare_view *v, const struct fare_numbered *kind, uin
 int fare_numbered_put(struct fare_view *v, const struct fare_numbered *kind, uint64_t number, const void *from, bool fresh)
 {
 	struct fare_record rec;
-	struct fare_pack k = fare_record_begin(&rec);
+	struct fare_pack k = fare_record_begin_as(&rec, newest_of(kind));
 	uint8_t key[KEY_N];
 	kind->pack(&k, from);
 	fare_put_u64(key, number);

@@ -21,12 +21,14 @@ int fare_store_bad(enum fare_table t, const uint8_t *key, size_t key_n, const ch
 
 const char *fare_store_bad_text(void) { return bad_text; }
 
-struct fare_pack fare_record_begin(struct fare_record *r)
+struct fare_pack fare_record_begin_as(struct fare_record *r, unsigned version)
 {
 	struct fare_pack k = {.p = r->bytes, .size = sizeof r->bytes};
-	fare_pack_u16(&k, FARE_RECORD_VERSION);
+	fare_pack_u16(&k, (uint16_t)version);
 	return k;
 }
+
+struct fare_pack fare_record_begin(struct fare_record *r) { return fare_record_begin_as(r, FARE_RECORD_VERSION); }
 
 int fare_record_put(struct fare_view *v, enum fare_table t, const void *key, size_t key_n, struct fare_record *r, const struct fare_pack *k, bool fresh)
 {
@@ -35,15 +37,21 @@ int fare_record_put(struct fare_view *v, enum fare_table t, const void *key, siz
 	return fare_store_put(v, t, key, key_n, r->bytes, r->n, fresh);
 }
 
-int fare_record_open(enum fare_table t, const uint8_t *key, size_t key_n, const uint8_t *p, size_t n, struct fare_unpack *out)
+int fare_record_open_as(enum fare_table t, const uint8_t *key, size_t key_n, const uint8_t *p, size_t n, unsigned newest, struct fare_unpack *out, unsigned *version)
 {
 	char why[64];
 	*out = (struct fare_unpack){.p = p, .n = n};
-	unsigned version = fare_unpack_u16(out);
-	if (!out->bad && version == FARE_RECORD_VERSION)
+	*version = fare_unpack_u16(out);
+	if (!out->bad && *version >= FARE_RECORD_VERSION && *version <= newest)
 		return FARE_STORE_OK;
-	snprintf(why, sizeof why, "has version %u, which this farebox does not know", version);
+	snprintf(why, sizeof why, "has version %u, which this farebox does not know", *version);
 	return fare_store_bad(t, key, key_n, out->bad ? "is cut short" : why);
+}
+
+int fare_record_open(enum fare_table t, const uint8_t *key, size_t key_n, const uint8_t *p, size_t n, struct fare_unpack *out)
+{
+	unsigned version;
+	return fare_record_open_as(t, key, key_n, p, n, FARE_RECORD_VERSION, out, &version);
 }
 
 int fare_record_end(enum fare_table t, const uint8_t *key, size_t key_n, const struct fare_unpack *k)

@@ -24,7 +24,16 @@ struct fare_account {
 	struct fare_hash head;    /* hash of its last entry */
 	uint64_t created_ms;
 	bool closed;
+	/* Since record version 2. What holds for its keys where they say nothing, as theirs; and the defaults of its calls. */
+	char default_models[FARE_GLOBS_N], default_ip[FARE_GLOBS_N]; /* "": all */
+	uint64_t default_max_tokens; /* output bound of a call that names none; 0: the instance's */
+	uint64_t default_expires_s;  /* of a key that is made, from then on; 0: never */
+	struct fare_amount low_balance; /* an alarm is due when it has less; 0: no alarm */
+	uint64_t falls;           /* how often it has had less, after having had more: the number of the alarm */
+	uint8_t low;              /* enum fare_low, of the last fall */
 };
+
+enum fare_low { FARE_LOW_NOT = 0, FARE_LOW_DUE = 1, FARE_LOW_TOLD = 2 /* the alarm was handed over, or given up */ };
 
 enum fare_key_state { FARE_KEY_LIVE = 1, FARE_KEY_REVOKED = 2 };
 struct fare_key {

@@ -50,6 +50,14 @@ json "account create" 1 name id state balance available pending credits debits c
 is "credit limit" 0.500000000 "$(printf '%s' "$out" | field credit_limit)"
 run account create bob
 is "account create, for people: a title and a row" 2 "$(printf '%s\n' "$out" | wc -l)"
+run account set bob --default-models 'm*' --default-max-tokens 100 --default-expires 90d --json
+json "account set" 1 name default_models default_ip default_max_tokens default_expires_s
+run account show bob
+has "account show: its defaults, for people" "m*" "$out"
+fails "account set of nothing" 2 "nothing to change" account set bob
+fails "a default that no key has" 2 "not known here" account set bob --default-rpm 5
+run account set bob --default-models '' --default-max-tokens 0 --default-expires 0s
+is "defaults can be taken away" 0 "$rc"
 fails "account there already" 1 alice account create alice
 fails "no such account" 1 nobody-here account show nobody-here
 for name in "a b" a/b a:b -x é "$(printf 'a\nb')" "" "$(printf '%0128d' 1)"; do

@@ -216,6 +216,23 @@ resumed() { post chat/completions "$(ask sandbox-chat true)"; grep -q 'written a
 check "after a reload it is there again, and it says what is lost" wait_until 20 resumed
 check "with one alarm only" alarms
 check "no hold is left, again" wait_until 20 no_holds
+# An account's defaults hold for keys and calls that say nothing.
+farebox account create d --default-models 'sandbox-c*,other' --default-ip 127.0.0.0/8,::1 --default-max-tokens 33 >/dev/null
+farebox credit d 1 >/dev/null
+first_key=$key
+key=$(farebox key create d 2>/dev/null)
+post chat/completions '{"model":"sandbox-chat","messages":[{"role":"user","content":"hello there"}]}'
+is "an account's default bound" "200 33" "$status $(header farebox-max-tokens)"
+post embeddings '{"model":"sandbox-embed","input":"hello"}'
+is "a model beyond its defaults" "403 model_not_allowed" "$status $(field code <"$tmp/answer")"
+farebox account set d --default-models '' --default-ip 192.0.2.0/24 >/dev/null
+post embeddings '{"model":"sandbox-embed","input":"hello"}'
+is "an address beyond its defaults" "403 ip_not_allowed" "$status $(field code <"$tmp/answer")"
+key=$(farebox key create d --ip 127.0.0.1 2>/dev/null)
+post embeddings '{"model":"sandbox-embed","input":"hello"}'
+is "a key's own word goes before them" 200 "$status"
+key=$first_key
+check "no hold is left, once more" wait_until 20 no_holds
 for by in account key model day; do
 	is "usage --by $by: the ledger's" "$(farebox ledger --all --json | grep '"kind": *"call"' | field amount | awk '{n -= $1 * 1000000000} END {printf "%d calls, %.0f", NR, n}')" "$(
 		farebox usage --by $by --json | sed 's/.*"calls": \([0-9]*\).*"cost": "\([0-9.]*\)".*/\1 \2/' | awk '{c += $1; n += $2 * 1000000000} END {printf "%d calls, %.0f", c, n}')"

@@ -49,6 +49,12 @@ static void check_accounts(void)
 	expect("{\"op\": \"account.set\", \"name\": \"bob\", \"credit_limit\": \"-1\"}", "cannot be below 0");
 	expect("{\"op\": \"account.set\", \"name\": \"bob\", \"credit_limit\": \"2\"}", "\"available\": \"2.000000000\"");
 	expect("{\"op\": \"account.set\", \"name\": \"bob\", \"credit_limit\": \"0\"}", "\"available\": \"0.000000000\"");
+	expect("{\"op\": \"account.set\", \"name\": \"bob\", \"default_ip\": \"10.0.0.0/33\"}", "no list of addresses");
+	expect("{\"op\": \"account.set\", \"name\": \"bob\", \"default_max_tokens\": 15}", "at least 16");
+	expect("{\"op\": \"account.set\", \"name\": \"bob\", \"default_expires_s\": -1}", "whole number");
+	expect("{\"op\": \"account.set\", \"name\": \"bob\", \"default_models\": \"a*\", \"default_max_tokens\": 100, \"default_expires_s\": 3600}",
+		"\"default_models\": \"a*\", \"default_ip\": \"\", \"default_max_tokens\": 100, \"default_expires_s\": 3600");
+	expect("{\"op\": \"account.set\", \"name\": \"bob\", \"default_max_tokens\": 0}", "\"default_models\": \"a*\", \"default_ip\": \"\", \"default_max_tokens\": null");
 	expect("{\"op\": \"account.close\", \"name\": \"bob\"}", "\"state\": \"closed\"");
 	expect("{\"op\": \"account.reopen\", \"name\": \"bob\"}", "\"state\": \"open\"");
 	expect("{\"op\": \"account.show\", \"name\": \"nobody\"}", "no account nobody");
@@ -84,6 +90,7 @@ static void check_keys(void)
 	expect("{\"op\": \"key.import\", \"account\": \"bob\", \"sha256\": \"12\"}", "64 hexadecimal");
 	expect("{\"op\": \"key.import\", \"account\": \"bob\", \"sha256\": \"00000000000000000000000000000000000000000000000000000000000000aa\"}", "\"id\": 2");
 	expect("{\"op\": \"key.import\", \"account\": \"bob\", \"sha256\": \"00000000000000000000000000000000000000000000000000000000000000aa\"}", "there already");
+	expect("{\"op\": \"key.show\", \"id\": 2}", "\"expires\": \"20"); /* the account's default */
 	expect("{\"op\": \"key.rotate\", \"id\": 1, \"grace_s\": 3600}", "\"key\": \"fb_");
 	expect("{\"op\": \"key.show\", \"id\": 1}", "\"state\": \"live\"");
 	expect("{\"op\": \"key.rotate\", \"id\": 3}", "\"id\": 4");

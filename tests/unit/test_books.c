@@ -212,11 +212,20 @@ static void test_accounts_and_keys(void **state)
 	renamed.u.account.id = 1;
 	renamed.u.account.credit_limit = fare_nano(9);
 	renamed.u.account.closed = true;
+	strcpy(renamed.u.account.default_models, "m*");
+	strcpy(renamed.u.account.default_ip, "::1");
+	renamed.u.account.default_max_tokens = 50;
+	renamed.u.account.default_expires_s = 60;
 	renamed.u.account.balance = fare_nano(777); /* is not taken */
 	assert_int_equal(kit_one(b, &renamed), FARE_APPLIED);
 	assert_int_equal(kit_account_of(b, 1).balance.nano, 0);
 	assert_int_equal(kit_account_of(b, 1).credit_limit.nano, 9);
 	assert_true(kit_account_of(b, 1).closed);
+	assert_string_equal(kit_account_of(b, 1).default_models, "m*");
+	assert_string_equal(kit_account_of(b, 1).default_ip, "::1");
+	assert_int_equal(kit_account_of(b, 1).default_max_tokens, 50);
+	assert_int_equal(kit_account_of(b, 1).default_expires_s, 60);
+	assert_int_equal(kit_account_of(b, 1).created_ms, 1000);
 	renamed.u.account.id = 2;
 	expect_refused(renamed, "exists already");
 	renamed.u.account.id = 44;

@@ -64,6 +64,8 @@ static void test_taken(void **state)
 	takes("account list", "{\"op\":\"account.list\"}");
 	takes("account create a.b-c_d@e", "{\"op\":\"account.create\",\"name\":\"a.b-c_d@e\"}");
 	takes("account create a --credit-limit 0", "{\"op\":\"account.create\",\"name\":\"a\",\"credit_limit\":\"0\"}");
+	takes("account set a --default-models m*,n --default-ip ::1 --default-max-tokens 100 --default-expires 2h",
+		"{\"op\":\"account.set\",\"name\":\"a\",\"default_models\":\"m*,n\",\"default_ip\":\"::1\",\"default_max_tokens\":100,\"default_expires_s\":7200}");
 	takes("credit a 0.000000001", "{\"op\":\"credit\",\"name\":\"a\",\"amount\":\"0.000000001\"}");
 	takes("credit --ref r1 a 5 --note \"q\\", "{\"op\":\"credit\",\"ref\":\"r1\",\"name\":\"a\",\"amount\":\"5\",\"note\":\"\\\"q\\\\\"}");
 	takes("debit a 5 --force", "{\"op\":\"debit\",\"name\":\"a\",\"amount\":\"5\",\"force\":true}");
@@ -86,7 +88,8 @@ static void test_misuse(void **state)
 {
 	static const char *const lines[] = {
 		"account create", "account create a b", "account create a --credit-limit", "account create a --credit-limit -1", "account set a", "account create a/../b~ x",
-		"account create -a", "account create ~", "account list x", "account create a --colour red",
+		"account create -a", "account create ~", "account list x", "account create a --colour red", "account set a --default-rpm 5",
+		"account set --credit-limit 5", "account set a --default-max-tokens -1", "account set a --default-expires never",
 		"credit a", "credit a 0", "credit a -1", "credit a +1", "credit a 1e3", "credit a 0.0000000001", "credit a 9999999999999", "credit a 1 --ref x --ref y",
 		"credit a 1 --corrects nothing", "ledger", "ledger a --since yesterday", "ledger --all a", "key show x", "key show 0", "key show -1", "key rotate 7 --grace tomorrow",
 		"key rotate 7 --grace 2026-11-24T18:00:00Z", "key create a --expires soon", "key import a", "key import a --sha256 12", "key create a --rpm 5", "key create a --tpm 5",

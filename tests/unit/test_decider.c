@@ -236,6 +236,45 @@ static void check_refusals(void **state)
 	}
 }
 
+/* Where a key says nothing its account's word holds, and where that says nothing the instance's. */
+static void check_defaults(void **state)
+{
+	struct world *x = *state;
+	struct fare_worker *w = hello(x, 1, NULL, 0);
+	struct fare_account rec = fare_decider_account(&x->d, 1)->rec;
+	struct { unsigned key; const char *models, *ip, *model, *from; enum fare_refused code; } cases[] = {
+		{1, "x*", "", "m", "127.0.0.1", FARE_MODEL_NOT_ALLOWED}, {1, "x*,m", "", "m", "", FARE_REFUSED_NONE}, {1, "", "10.0.0.0/8", "m", "127.0.0.1", FARE_IP_NOT_ALLOWED},
+		{1, "", "10.0.0.0/8", "m", "", FARE_IP_NOT_ALLOWED}, {1, "", "10.0.0.0/8", "m", "10.9.9.9", FARE_REFUSED_NONE},
+		{5, "m", "", "m", "10.1.2.3", FARE_MODEL_NOT_ALLOWED}, {5, "m", "127.0.0.1", "m", "127.0.0.1", FARE_IP_NOT_ALLOWED}, {5, "", "127.0.0.1", "other", "10.1.2.3", FARE_MODEL_UNKNOWN}};
+	for (unsigned i = 0; i < FARE_ARRAY_N(cases); i++) {
+		struct fare_admit a = ask_of(100 + i, 10);
+		assert_true(fare_span_copy(fare_span_of(cases[i].models), rec.default_models, sizeof rec.default_models) &&
+			fare_span_copy(fare_span_of(cases[i].ip), rec.default_ip, sizeof rec.default_ip));
+		fare_decider_put_account(&x->d, &rec);
+		key_of(cases[i].key, &a.key);
+		assert_true(fare_span_copy(fare_span_of(cases[i].model), a.model, sizeof a.model) && fare_span_copy(fare_span_of(cases[i].from), a.ip, sizeof a.ip));
+		fare_decider_admit(&x->d, w, (uint16_t)(i % 3), &a);
+		assert_int_equal(last_told(x)->answer.refused, cases[i].code);
+		if (!cases[i].code) {
+			meter(x, 100 + i, FARE_METER_IDLE, 0);
+			fare_decider_end(&x->d, w, (uint16_t)(i % 3), a.call_id, true);
+			write_all(x);
+		}
+	}
+	rec.default_models[0] = rec.default_ip[0] = '\0';
+	rec.default_max_tokens = 70;
+	fare_decider_put_account(&x->d, &rec);
+	const struct told *t = admit(x, w, 0, 200, FARE_NO_BOUND);
+	assert_true(t->answer.grant.bound_ours);
+	assert_int_equal(t->answer.grant.bound, 70);
+	assert_int_equal(t->answer.grant.hold.nano, 70);
+	t = admit(x, w, 1, 201, 80); /* a caller's own is his */
+	assert_int_equal(t->answer.grant.bound, 80);
+	rec.default_max_tokens = 9000; /* the model's limit, and what the balance affords, stay above it */
+	fare_decider_put_account(&x->d, &rec);
+	assert_int_equal(admit(x, w, 2, 202, FARE_NO_BOUND)->answer.grant.bound, 850);
+}
+
 static void check_numbers_of_402(void **state)
 {
 	struct world *x = *state;
@@ -640,7 +679,7 @@ int main(void)
 	fare_log_level(FARE_ALARM);
 	const struct CMUnitTest tests[] = {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
-		TEST(check_refusals), TEST(check_numbers_of_402), TEST(check_our_bound), TEST(check_pending_fits), TEST(check_hold), TEST(check_overloaded), TEST(check_settle), TEST(check_over_hold), TEST(check_grant_again),
+		TEST(check_refusals), TEST(check_defaults), TEST(check_numbers_of_402), TEST(check_our_bound), TEST(check_pending_fits), TEST(check_hold), TEST(check_overloaded), TEST(check_settle), TEST(check_over_hold), TEST(check_grant_again),
 		TEST(check_r3_r10), TEST(check_r4_dead), TEST(check_r5_decided_price), TEST(check_entry_found_at_start), TEST(check_r8_refused_stays), TEST(check_r8_void_of_unknown),
 		TEST(check_live_after_restart), TEST(check_damaged_meter), TEST(check_credit_and_debit), TEST(check_model_versions), TEST(check_time_stands), TEST(check_parked), TEST(check_late_look),
 #undef TEST

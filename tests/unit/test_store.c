@@ -206,7 +206,8 @@ static void test_largest(void **state)
 {
 	(void)state;
 	struct fare_view w;
-	struct fare_account a = {.id = UINT64_MAX, .balance = {INT64_MIN}, .credits = {INT64_MAX}, .debits = {INT64_MAX}, .credit_limit = {INT64_MAX}, .entries = UINT64_MAX, .created_ms = UINT64_MAX, .closed = true}, a2;
+	struct fare_account a = {.id = UINT64_MAX, .balance = {INT64_MIN}, .credits = {INT64_MAX}, .debits = {INT64_MAX}, .credit_limit = {INT64_MAX}, .entries = UINT64_MAX, .created_ms = UINT64_MAX, .closed = true,
+		.default_max_tokens = UINT64_MAX, .default_expires_s = UINT64_MAX, .low_balance = {INT64_MAX}, .falls = UINT64_MAX, .low = 255}, a2;
 	struct fare_key k = {.id = UINT64_MAX, .account = UINT64_MAX, .created_ms = UINT64_MAX, .expires_ms = UINT64_MAX, .state = 255}, k2;
 	struct fare_provider p = {.id = UINT64_MAX, .style = 255, .removed = true}, p2;
 	struct fare_model m = {.version = UINT64_MAX, .provider = UINT64_MAX, .price = {INT64_MAX, INT64_MAX, -1, -1, INT64_MAX}, .max_output = UINT64_MAX, .context = UINT64_MAX, .bound_field = 255, .priced = true}, m2;
@@ -219,7 +220,7 @@ static void test_largest(void **state)
 	memset(&e.corrects, 0xDD, sizeof e.corrects);
 	memset(&e.prev, 0xEE, sizeof e.prev);
 	memset(&e.hash, 0xFF, sizeof e.hash);
-	fill(a.name, sizeof a.name), fill(k.name, sizeof k.name), fill(k.models, sizeof k.models), fill(k.ip, sizeof k.ip);
+	fill(a.name, sizeof a.name), fill(a.default_models, sizeof a.default_models), fill(a.default_ip, sizeof a.default_ip), fill(k.name, sizeof k.name), fill(k.models, sizeof k.models), fill(k.ip, sizeof k.ip);
 	fill(p.name, sizeof p.name), fill(p.base_url, sizeof p.base_url), fill(p.key_file, sizeof p.key_file), fill(p.key_env, sizeof p.key_env);
 	fill(m.name, sizeof m.name), fill(m.upstream, sizeof m.upstream), fill(e.model, sizeof e.model), fill(e.ref, sizeof e.ref), fill(e.note, sizeof e.note), fill(t.model, sizeof t.model);
 	assert_int_equal(fare_store_begin(s, &w), FARE_STORE_OK);
@@ -251,7 +252,7 @@ static void test_largest(void **state)
 	assert_memory_equal(&t, &t2, sizeof t);
 	assert_int_equal(fare_ref_get(&v, 1, 2, e.ref, &number), FARE_STORE_OK);
 	assert_int_equal(number, 3);
-	check_bytes(FARE_TABLE_ACCOUNTS, "7d2dec1db64a6527");
+	check_bytes(FARE_TABLE_ACCOUNTS, "59aa701a17ca8583");
 	check_bytes(FARE_TABLE_KEYS, "0e6d44ca7fb9231a");
 	check_bytes(FARE_TABLE_PROVIDERS, "e3dfe7f095f8c572");
 	check_bytes(FARE_TABLE_MODELS, "d41e7752bcc6026f");
@@ -259,6 +260,9 @@ static void test_largest(void **state)
 	check_bytes(FARE_TABLE_USAGE, "116be925274f14db");
 	check_bytes(FARE_TABLE_REFS, "64a91a84ec25a2bd");
 }
+
+/* The bytes of an account's record, its default texts being empty, that version 2 has beyond version 1. */
+enum { ADDED_N = 2 + 2 + 8 + 8 + 8 + 8 + 1 };
 
 static void account_as(struct fare_record *r, const char *text)
 {
@@ -288,16 +292,41 @@ static void test_strange_records(void **state)
 	assert_int_equal(fare_store_commit(&w), FARE_STORE_OK);
 	assert_int_equal(fare_store_get(&v, FARE_TABLE_ACCOUNTS, key, 8, &r), FARE_STORE_OK);
 	strange = r;
-	strange.bytes[1] = 2;
-	account_as(&strange, "has version 2, which this farebox does not know");
+	strange.bytes[1] = 3;
+	account_as(&strange, "has version 3, which this farebox does not know");
 	for (strange = r; strange.n-- > 0;)
 		account_as(&strange, "is cut short");
 	strange = r;
 	strange.n++;
 	account_as(&strange, "is longer than its fields");
 	strange = r;
-	strange.bytes[r.n - 1] = 7; /* closed: neither yes nor no */
+	strange.bytes[r.n - ADDED_N - 1] = 7; /* closed: neither yes nor no */
 	account_as(&strange, "holds what it cannot");
+}
+
+/* Stores of before: an account's record that ends before the fields of version 2. */
+static void test_first_version(void **state)
+{
+	(void)state;
+	struct fare_view w, v = fare_view_plain(s);
+	struct fare_account a = {.id = 1, .name = "acme", .balance = {5}, .credits = {7}, .debits = {2}, .entries = 3, .created_ms = 9, .closed = true}, full = a, got;
+	uint8_t key[8] = {0};
+	struct fare_record r;
+	key[7] = 1;
+	full.default_max_tokens = 77;
+	assert_int_equal(fare_store_begin(s, &w), FARE_STORE_OK);
+	assert_int_equal(fare_account_put(&w, &full), FARE_STORE_OK);
+	assert_int_equal(fare_store_commit(&w), FARE_STORE_OK);
+	assert_int_equal(fare_store_get(&v, FARE_TABLE_ACCOUNTS, key, 8, &r), FARE_STORE_OK);
+	assert_int_equal(r.bytes[1], 2);
+	r.bytes[1] = 1;
+	account_as(&r, "is longer than its fields");
+	r.n -= ADDED_N;
+	assert_int_equal(fare_store_begin(s, &w), FARE_STORE_OK);
+	assert_int_equal(fare_store_put(&w, FARE_TABLE_ACCOUNTS, key, 8, r.bytes, r.n, false), FARE_STORE_OK);
+	assert_int_equal(fare_store_commit(&w), FARE_STORE_OK);
+	assert_int_equal(fare_account_get(&v, 1, &got), FARE_STORE_OK);
+	assert_memory_equal(&a, &got, sizeof a);
 }
 
 static void test_schema(void **state)
@@ -522,7 +551,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
-		T(test_open), T(test_no_home), T(test_records), T(test_scan), T(test_largest), T(test_strange_records), T(test_schema), T(test_unfinished),
+		T(test_open), T(test_no_home), T(test_records), T(test_scan), T(test_largest), T(test_strange_records), T(test_first_version), T(test_schema), T(test_unfinished),
 #ifdef FARE_FAULTS
 		T(test_failed_commit), T(test_failed_books),
 #endif
