@@ -5,6 +5,7 @@
 #include <poll.h>
 #include <pthread.h>
 #include <stdlib.h>
+#include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
@@ -18,11 +19,11 @@
 #include "doormen.h"
 #include "io.h"
 
-enum { STACK_N = 512 * 1024, PAUSE_MS = 50 };
+enum { STACK_N = 512 * 1024, PAUSE_MS = 50, LOOK_MS = 1000 };
 
 struct fare_doormen {
 	struct fare_gate *gate;
-	int listen_fd, stop_fd;
+	int listen_fd, stop_fd, poll_fd; /* poll_fd waits for both */
 	unsigned most;
 	pthread_mutex_t door; /* held by the one that waits for a request */
 	pthread_mutex_t lock; /* of what follows */
@@ -56,11 +57,15 @@ static bool doorman_start(struct fare_doormen *d)
 static int door_wait(struct fare_doormen *d)
 {
 	for (;;) {
-		struct pollfd w[] = {{.fd = d->listen_fd, .events = POLLIN}, {.fd = d->stop_fd, .events = POLLIN}};
-		if (poll(w, 2, -1) < 0 && errno != EINTR)
-			fare_log(FARE_ALARM, "poll: %s", strerror(errno));
-		if (w[1].revents)
-			return -1;
+		struct epoll_event seen[2];
+		int n = epoll_wait(d->poll_fd, seen, 2, LOOK_MS); /* and a look: the worker that was woken for an arrival may have been killed before it took it */
+		if (n < 0 && errno != EINTR) {
+			fare_log(FARE_ALARM, "epoll_wait: %s", strerror(errno));
+			poll(NULL, 0, PAUSE_MS);
+		}
+		for (int i = 0; i < n; i++)
+			if (seen[i].data.fd == d->stop_fd)
+				return -1;
 		int fd = accept4(d->listen_fd, NULL, NULL, SOCK_CLOEXEC);
 		if (fd >= 0)
 			return fd;
@@ -116,6 +121,16 @@ static void *doorman_run(void *arg)
 	return NULL;
 }
 
+/* Exclusive: an arrival wakes one worker, not all that share the socket. */
+static bool door_open(struct fare_doormen *d)
+{
+	struct epoll_event arrival = {.events = EPOLLIN | EPOLLEXCLUSIVE, .data.fd = d->listen_fd}, stop = {.events = EPOLLIN};
+	d->stop_fd = stop.data.fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	d->poll_fd = epoll_create1(EPOLL_CLOEXEC);
+	return d->stop_fd >= 0 && d->poll_fd >= 0 && fare_fd_nonblock(d->listen_fd, true) && epoll_ctl(d->poll_fd, EPOLL_CTL_ADD, d->listen_fd, &arrival) == 0 &&
+	       epoll_ctl(d->poll_fd, EPOLL_CTL_ADD, d->stop_fd, &stop) == 0;
+}
+
 struct fare_doormen *fare_doormen_new(struct fare_gate *g, int listen_fd, unsigned most)
 {
 	struct fare_doormen *d = fare_alloc(sizeof *d);
@@ -123,7 +138,6 @@ struct fare_doormen *fare_doormen_new(struct fare_gate *g, int listen_fd, unsign
 	d->gate = g;
 	d->listen_fd = listen_fd;
 	d->most = most;
-	d->stop_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	pthread_mutex_init(&d->door, NULL);
 	pthread_mutex_init(&d->lock, NULL);
 	pthread_condattr_init(&monotonic);
@@ -131,7 +145,7 @@ struct fare_doormen *fare_doormen_new(struct fare_gate *g, int listen_fd, unsign
 	pthread_cond_init(&d->left, &monotonic);
 	pthread_condattr_destroy(&monotonic);
 	pthread_mutex_lock(&d->lock);
-	bool good = d->stop_fd >= 0 && fare_fd_nonblock(listen_fd, true);
+	bool good = door_open(d);
 	while (good && d->all < FARE_DOORMEN_LEAST && d->all < most)
 		if (!doorman_start(d))
 			break;
@@ -178,6 +192,8 @@ void fare_doormen_free(struct fare_doormen **at)
 	*at = NULL;
 	if (d->stop_fd >= 0)
 		close(d->stop_fd);
+	if (d->poll_fd >= 0)
+		close(d->poll_fd);
 	pthread_mutex_destroy(&d->door);
 	pthread_mutex_destroy(&d->lock);
 	pthread_cond_destroy(&d->left);

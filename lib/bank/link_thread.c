@@ -108,7 +108,7 @@ static bool try_connect(struct fare_link *l)
 }
 
 /* R11: an answer counts only for the call id that the slot has now, in a state that waits for it. */
-static void hear_slot(struct fare_link *l, const struct fare_msg_head *h, const struct fare_admit_answer *a)
+static void hear_slot(struct fare_link *l, const struct fare_msg_head *h, const struct fare_admit_answer *a, pthread_cond_t **wake)
 {
 	struct link_slot *s = &l->slots[h->slot];
 	if (!fare_id_eq(s->call_id, h->call_id))
@@ -117,7 +117,7 @@ static void hear_slot(struct fare_link *l, const struct fare_msg_head *h, const 
 	if (s->state == SLOT_WAIT) {
 		s->answer = h->type == FARE_MSG_ACK ? (struct fare_admit_answer){.refused = FARE_CALL_ENDED} : *a;
 		s->state = SLOT_ANSWERED;
-		pthread_cond_signal(&s->heard);
+		*wake = &s->heard;
 	} else if ((s->state == SLOT_VOID && ends) || (s->state == SLOT_SETTLE && h->type == FARE_MSG_ACK)) {
 		fare_link_release(l, h->slot);
 	}
@@ -133,7 +133,8 @@ static void hear_check(struct fare_link *l, const struct fare_msg_head *h, const
 		}
 }
 
-static bool hear(struct fare_link *l, const uint8_t *p, size_t n)
+/* wake: who is to be signalled once the lock is free, so as not to run into it. A slot stays, unlike a check. */
+static bool hear(struct fare_link *l, const uint8_t *p, size_t n, pthread_cond_t **wake)
 {
 	struct fare_unpack k = {.p = p, .n = n};
 	struct fare_msg_head h;
@@ -147,7 +148,7 @@ static bool hear(struct fare_link *l, const uint8_t *p, size_t n)
 	if (h.type == FARE_MSG_CHECKED)
 		hear_check(l, &h, &a);
 	else if (h.slot < l->count)
-		hear_slot(l, &h, &a);
+		hear_slot(l, &h, &a, wake);
 	return true;
 }
 
@@ -163,9 +164,12 @@ static bool hear_all(struct fare_link *l)
 			return true;
 		if (n <= 0)
 			return false;
+		pthread_cond_t *wake = NULL;
 		pthread_mutex_lock(&l->lock);
-		bool ok = hear(l, msg, (size_t)n);
+		bool ok = hear(l, msg, (size_t)n, &wake);
 		pthread_mutex_unlock(&l->lock);
+		if (wake)
+			pthread_cond_signal(wake);
 		if (!ok) {
 			fare_log(FARE_ALARM, "link: the bank says what this worker does not understand; it must be restarted as the same version");
 			return false;
