@@ -150,12 +150,12 @@ static bool gate_open(struct fare_gate *g, const struct fare_conf *c)
 	g->secrets = fare_secrets_new();
 	fare_secrets_no_env(g->secrets);
 	g->catalogs = fare_catalogs_new(c->run);
-	g->link = fare_link_new(c->home, c->run, 0, 1, error);
-	if (!g->link)
-		fare_log(FARE_ALARM, "%s", error);
 	g->journal = fare_journal_new(c->home, c->run);
-	g->relay = g->link && g->journal ? fare_relay_new(g) : NULL;
-	return g->relay;
+	g->relay = g->journal ? fare_relay_new(g) : NULL;
+	g->link = g->relay ? fare_link_new(c->run, 0, 1, fare_relay_loop(g->relay), error) : NULL;
+	if (g->relay && !g->link)
+		fare_log(FARE_ALARM, "%s", error);
+	return g->link;
 }
 
 static int serve(struct fare_gate *g, struct porter *p, char **params, int in)

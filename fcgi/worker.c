@@ -85,12 +85,12 @@ int fare_worker_main(const struct fare_conf *conf, int worker_no, int listen_fd,
 		fare_fatal("worker %d cannot start", worker_no);
 	gate.secrets = fare_secrets_new();
 	gate.catalogs = fare_catalogs_new(conf->run);
-	gate.link = fare_link_new(conf->home, conf->run, (unsigned)worker_no, slots, error);
-	if (!gate.link)
-		fare_fatal("%s", error);
 	gate.journal = fare_journal_new(conf->home, conf->run);
 	gate.relay = gate.journal ? fare_relay_new(&gate) : NULL;
-	struct fare_doormen *doormen = gate.relay ? fare_doormen_new(&gate, listen_fd, (unsigned)conf->doormen_max) : NULL;
+	gate.link = gate.relay ? fare_link_new(conf->run, (unsigned)worker_no, slots, fare_relay_loop(gate.relay), error) : NULL;
+	if (!gate.link)
+		fare_fatal("worker %d: %s", worker_no, gate.relay ? error : "no threads");
+	struct fare_doormen *doormen = fare_doormen_new(&gate, listen_fd, (unsigned)conf->doormen_max);
 	if (!doormen)
 		fare_fatal("worker %d has no threads", worker_no);
 	wait_for_end(signal_fd, keeper_pipe_fd);

@@ -1,33 +1,43 @@
 /*
- * A worker's link to the bank: its slots, its meter, and one connection that all its threads share. A thread of the link's own connects (for ever; starting a bank
+ * A worker's link to the bank: its slots, its meter, and one connection that all its threads share. On an event loop it connects (for ever; starting a bank
  * is the keeper's, for a worker never forks: R1), says hello with every slot that is not free (R10), says again what is unanswered, and takes answers by call id and state (R11).
  *
- * A call's way: slot -> admit -> (granted) sent -> progress... -> usage -> final -> settle, or -> void at any point before `sent`. After settle or void the slot is
+ * A call's way: slot -> ask -> (granted) sent -> progress... -> usage -> final -> settle, or -> void at any point before `sent`. After settle or void the slot is
  * the link's until the bank has acknowledged it (R12); the caller never touches it again. Thread-safe; the meter writers of one slot belong to one thread at a time.
  */
 #ifndef FARE_BANK_CLIENT_H
 #define FARE_BANK_CLIENT_H
 
+#include "base/loop.h"
 #include "bank/admission.h"
 #include "bank/meter.h"
 #include "bank/proto.h"
 
 struct fare_link;
 
-enum fare_asked { FARE_ASKED_ANSWERED = 1, FARE_ASKED_TIMEOUT = 2 /* no bank, or no answer in time: void the slot, answer 503 store_unavailable */ };
+enum fare_asked { FARE_ASKED_ANSWERED = 1, FARE_ASKED_TIMEOUT = 2 /* no bank, or no answer in time: answer 503 store_unavailable */ };
 
-/* Makes the incarnation and its meter in run_dir. NULL: one line in error. The link connects by itself. */
-struct fare_link *fare_link_new(const char *home, const char *run_dir, unsigned worker_no, unsigned slots, char error[FARE_ERROR_N]);
+/* Who asks, and is told. The link's from fare_link_ask until `heard` is called: once, on the loop, without a lock. */
+struct fare_asking {
+	void (*heard)(struct fare_asking *a);
+	enum fare_asked asked;
+	struct fare_admit_answer answer; /* with FARE_ASKED_ANSWERED only */
+	struct fare_asking *next; /* the link's, like what follows */
+	uint64_t until_ms;
+};
+
+/* Makes the incarnation and its meter in run_dir. NULL: one line in error. The link connects by itself, on `loop`, which must outlive it; NULL: on a thread of its own. */
+struct fare_link *fare_link_new(const char *run_dir, unsigned worker_no, unsigned slots, struct fare_loop *loop, char error[FARE_ERROR_N]);
 /* No new slots; waits until all slots are free, at most timeout_ms. True: all were. */
 bool fare_link_drain(struct fare_link *l, uint64_t timeout_ms);
-void fare_link_free(struct fare_link **l);
+void fare_link_free(struct fare_link **l); /* not from the loop's thread, which must be running */
 bool fare_link_connected(struct fare_link *l); /* just now */
 unsigned fare_link_busy(struct fare_link *l); /* slots that are not free */
 
 /* A free slot, now in state idle for this call id; -1: all are taken (503 overloaded). Ids within a slot must rise: a slot whose last id is newer is passed over. */
 int fare_link_slot(struct fare_link *l, struct fare_id call_id);
-/* Blocks a doorman. The answer is filled in only with FARE_ASKED_ANSWERED. Refused: the slot is free again already. */
-enum fare_asked fare_link_admit(struct fare_link *l, int slot, const struct fare_admit *ask, struct fare_admit_answer *answer, uint64_t timeout_ms);
+/* Says admit; a->heard is told. Not granted, refused or not answered: the slot is the link's already. The time is kept to half a second. */
+void fare_link_ask(struct fare_link *l, int slot, const struct fare_admit *ask, struct fare_asking *a, uint64_t timeout_ms);
 void fare_link_void(struct fare_link *l, int slot);
 void fare_link_settle(struct fare_link *l, int slot); /* after fare_meter_final */
 

@@ -4,10 +4,10 @@
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/eventfd.h>
 #include <time.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/fault.h"
 #include "base/log.h"
 #include "bank/link_inner.h"
@@ -38,16 +38,13 @@ static void slots_init(struct fare_link *l)
 {
 	l->slots = fare_alloc(l->count * sizeof *l->slots);
 	l->queue = fare_alloc(l->count * sizeof *l->queue);
-	for (unsigned i = 0; i < l->count; i++) {
-		cond_init(&l->slots[i].heard);
+	for (unsigned i = 0; i < l->count; i++)
 		l->queue[i] = (uint16_t)i;
-	}
 	l->free_count = l->count;
 }
 
-struct fare_link *fare_link_new(const char *home, const char *run_dir, unsigned worker_no, unsigned slots, char error[FARE_ERROR_N])
+struct fare_link *fare_link_new(const char *run_dir, unsigned worker_no, unsigned slots, struct fare_loop *loop, char error[FARE_ERROR_N])
 {
-	(void)home; /* a worker knows the run folder only */
 	if (slots == 0 || slots > FARE_SLOTS_MAX) {
 		snprintf(error, FARE_ERROR_N, "a worker has 1 to %d slots, not %u", FARE_SLOTS_MAX, slots);
 		return NULL;
@@ -58,30 +55,21 @@ struct fare_link *fare_link_new(const char *home, const char *run_dir, unsigned 
 	l->count = slots;
 	l->fd = -1;
 	l->meter_fd = -1;
-	l->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	bool ok = l->wake_fd >= 0 && fare_span_copy(fare_span_of(run_dir), l->run, sizeof l->run);
-	if (ok)
+	if (fare_span_copy(fare_span_of(run_dir), l->run, sizeof l->run))
 		l->meter = fare_meter_make(run_dir, l->incarnation, worker_no, slots, &l->meter_fd);
-	if (!ok || !l->meter) {
+	l->loop_is_own = !loop;
+	l->loop = !l->meter ? NULL : loop ? loop : fare_loop_new();
+	if (!l->loop) {
 		snprintf(error, FARE_ERROR_N, "the meter file cannot be made in %.150s: %s", run_dir, strerror(errno));
-		if (l->wake_fd >= 0)
-			close(l->wake_fd);
+		fare_meter_unmap(l->meter, slots, &l->meter_fd);
 		free(l);
 		return NULL;
 	}
 	pthread_mutex_init(&l->lock, NULL);
 	cond_init(&l->freed);
 	slots_init(l);
-	if (pthread_create(&l->thread, NULL, fare_link_run, l) != 0)
-		fare_fatal("no thread for the link to the bank");
+	fare_link_loop_begin(l);
 	return l;
-}
-
-void fare_link_wake(struct fare_link *l)
-{
-	uint64_t one = 1;
-	if (write(l->wake_fd, &one, sizeof one) < 0 && errno != EAGAIN)
-		fare_log(FARE_WARN, "link: wake: %s", strerror(errno));
 }
 
 bool fare_link_connected(struct fare_link *l)
@@ -119,19 +107,10 @@ void fare_link_free(struct fare_link **link)
 	*link = NULL;
 	if (!l)
 		return;
-	pthread_mutex_lock(&l->lock);
-	l->stopping = true;
-	pthread_mutex_unlock(&l->lock);
-	fare_link_wake(l);
-	pthread_join(l->thread, NULL);
-	if (l->fd >= 0)
-		close(l->fd);
+	fare_link_loop_end(l);
 	fare_meter_unmap(l->meter, l->count, &l->meter_fd);
-	for (unsigned i = 0; i < l->count; i++)
-		pthread_cond_destroy(&l->slots[i].heard);
 	pthread_cond_destroy(&l->freed);
 	pthread_mutex_destroy(&l->lock);
-	close(l->wake_fd);
 	free(l->slots);
 	free(l->queue);
 	free(l);
@@ -190,30 +169,19 @@ void fare_link_release(struct fare_link *l, unsigned slot)
 		pthread_cond_broadcast(&l->freed);
 }
 
-enum fare_asked fare_link_admit(struct fare_link *l, int slot, const struct fare_admit *ask, struct fare_admit_answer *answer, uint64_t timeout_ms)
+void fare_link_ask(struct fare_link *l, int slot, const struct fare_admit *ask, struct fare_asking *a, uint64_t timeout_ms)
 {
 	struct link_slot *s = &l->slots[slot];
-	struct timespec until = deadline_in(timeout_ms);
-	int e = 0;
+	a->until_ms = fare_clock_boot_ms() + timeout_ms;
 	pthread_mutex_lock(&l->lock);
 	FARE_ASSERT(s->state == SLOT_TAKEN && fare_id_eq(s->call_id, ask->call_id));
 	s->ask = *ask;
+	s->asking = a;
 	s->state = SLOT_WAIT;
 	s->told = false;
+	l->waiting++;
 	fare_link_say_slot(l, (unsigned)slot);
-	while (s->state == SLOT_WAIT && e == 0)
-		e = pthread_cond_timedwait(&s->heard, &l->lock, &until);
-	bool answered = s->state == SLOT_ANSWERED;
-	if (answered) {
-		*answer = s->answer;
-		s->state = SLOT_GRANTED;
-		if (!answer->granted)
-			fare_link_release(l, (unsigned)slot);
-	}
 	pthread_mutex_unlock(&l->lock);
-	if (answered && answer->granted && fare_fault("worker_after_admit"))
-		fare_log(FARE_WARN, "fault worker_after_admit");
-	return answered ? FARE_ASKED_ANSWERED : FARE_ASKED_TIMEOUT;
 }
 
 /* What ends a call: the slot is the link's from here on. */
@@ -221,9 +189,8 @@ static void end(struct fare_link *l, int slot, enum slot_state state)
 {
 	struct link_slot *s = &l->slots[slot];
 	pthread_mutex_lock(&l->lock);
-	FARE_ASSERT(s->state == SLOT_GRANTED || (state == SLOT_VOID && s->state != SLOT_FREE && s->state < SLOT_SETTLE));
-	bool refused = s->state == SLOT_ANSWERED && !s->answer.granted; /* just after the doorman's time was over */
-	if (s->state == SLOT_TAKEN || refused) {
+	FARE_ASSERT(s->state == SLOT_GRANTED || (state == SLOT_VOID && s->state == SLOT_TAKEN));
+	if (s->state == SLOT_TAKEN) {
 		fare_link_release(l, (unsigned)slot);
 	} else {
 		s->state = (uint8_t)state;

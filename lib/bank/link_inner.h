@@ -5,18 +5,18 @@
 #include <pthread.h>
 
 #include "base/fs.h"
+#include "base/loop.h"
 #include "bank/client.h"
 
 /* What a slot waits for. Free slots stand in a queue: the one that has been free longest is taken first. */
-enum slot_state { SLOT_FREE, SLOT_TAKEN, SLOT_WAIT, SLOT_ANSWERED, SLOT_GRANTED, SLOT_SETTLE, SLOT_VOID };
+enum slot_state { SLOT_FREE, SLOT_TAKEN, SLOT_WAIT, SLOT_GRANTED, SLOT_SETTLE, SLOT_VOID };
 
 struct link_slot {
 	uint8_t state;  /* enum slot_state */
 	bool told;      /* what this state has to say was said on the connection that is open now */
 	struct fare_id call_id, last; /* last: newest id it ever had */
 	struct fare_admit ask;
-	struct fare_admit_answer answer;
-	pthread_cond_t heard;
+	struct fare_asking *asking; /* who waits, in SLOT_WAIT */
 };
 
 /* A doorman's question without a slot, on his stack. */
@@ -33,8 +33,16 @@ struct fare_link {
 	struct fare_id incarnation;
 	unsigned worker_no, count;
 	struct fare_meter_slot *meter;
-	int meter_fd, wake_fd; /* eventfd: the thread looks again */
-	pthread_t thread;
+	int meter_fd;
+	struct fare_loop *loop;
+	pthread_t thread; /* runs the loop, when it is the link's own */
+	bool loop_is_own;
+
+	/* The loop's thread alone. */
+	struct fare_post_node start, stop, unblock;
+	struct fare_watch *watch; /* of the connection */
+	struct fare_timer *retry, *look;
+	uint64_t retry_ms;
 
 	pthread_mutex_t lock; /* all below */
 	struct link_slot *slots;
@@ -43,15 +51,17 @@ struct fare_link {
 	unsigned first_free, free_count;
 	int fd;                /* the connection, -1: none */
 	bool blocked;          /* the socket was full: something is left to say */
-	bool draining, stopping;
+	bool unblock_posted;
+	unsigned waiting;      /* slots in SLOT_WAIT */
+	bool draining, stopped;
 	pthread_cond_t freed;
 };
 
-/* Lock held: say what is untold, if the socket takes it; else the thread does. */
+/* Lock held: say what is untold, if the socket takes it; else the loop does. */
 void fare_link_say_slot(struct fare_link *l, unsigned slot);
 void fare_link_say_checks(struct fare_link *l);
 void fare_link_release(struct fare_link *l, unsigned slot);  /* lock held */
-void *fare_link_run(void *link);                             /* the thread */
-void fare_link_wake(struct fare_link *l);
+void fare_link_loop_begin(struct fare_link *l);              /* connect, and stay connected */
+void fare_link_loop_end(struct fare_link *l);
 
 #endif

@@ -1,4 +1,4 @@
-/* Admit: a slot, and the bank's word. */
+/* Admit: a slot, the question to the bank, and its word. */
 #include "base/first.h"
 
 #include "base/fault.h"
@@ -58,31 +58,35 @@ bool fare_step_check(struct fare_call *c)
 	return admitted(c, asked, &answer);
 }
 
-bool fare_step_admit(struct fare_call *c)
+bool fare_step_slot(struct fare_call *c)
 {
-	struct fare_link *link = c->gate->link;
+	c->slot = fare_link_slot(c->gate->link, c->id);
+	if (c->slot < 0)
+		fare_refusal_set(&c->refusal, FARE_CODE_OVERLOADED, NULL, "Too many calls are running.");
+	return c->slot >= 0;
+}
+
+void fare_step_ask(struct fare_call *c)
+{
 	const struct fare_openai_request *q = &c->request;
 	struct fare_admit ask = {
 		.call_id = c->id, .key = c->key, .endpoint = (uint8_t)q->endpoint, .prompt_bytes = q->prompt_bytes, .text_bytes = q->text_bytes,
 		.images = q->images, .choices = q->choices, .bound = q->bound, .stream = q->stream,
 	};
-	struct fare_admit_answer answer = {0};
 	memcpy(ask.ip, c->ip, sizeof ask.ip);
 	memcpy(ask.model, c->model, sizeof ask.model);
-	c->slot = fare_link_slot(link, c->id);
-	if (c->slot < 0) {
-		fare_refusal_set(&c->refusal, FARE_CODE_OVERLOADED, NULL, "Too many calls are running.");
-		return false;
-	}
-	enum fare_asked asked = fare_link_admit(link, c->slot, &ask, &answer, (uint64_t)c->gate->conf->admit_timeout_ms);
-	if (asked == FARE_ASKED_TIMEOUT)
-		fare_link_void(link, c->slot);
-	if (!admitted(c, asked, &answer)) {
+	fare_link_ask(c->gate->link, c->slot, &ask, &c->asking, (uint64_t)c->gate->conf->admit_timeout_ms);
+}
+
+bool fare_step_admit(struct fare_call *c)
+{
+	const struct fare_admit_answer *a = &c->asking.answer;
+	if (!admitted(c, c->asking.asked, a)) {
 		c->slot = -1; /* the link's again */
 		return false;
 	}
-	c->grant = answer.grant;
-	c->bound_lowered = answer.grant.bound_ours;
+	c->grant = a->grant;
+	c->bound_lowered = a->grant.bound_ours;
 	fare_fault("worker_after_admit");
 	return true;
 }

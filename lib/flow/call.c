@@ -61,13 +61,8 @@ static bool call_admit(struct fare_call *c)
 {
 	if (fare_body_is_large(c) && !fare_step_check(c))
 		return false;
-	if (!fare_step_body(c) || !fare_step_scan(c) || !fare_step_admit(c))
+	if (!fare_step_body(c) || !fare_step_scan(c) || !fare_step_slot(c))
 		return false;
-	if (!fare_step_translate(c)) {
-		fare_link_void(c->gate->link, c->slot);
-		c->slot = -1;
-		return false;
-	}
 	c->ops->detach(c->io);
 	fare_relay_take(c->gate->relay, c);
 	return true;

@@ -1,5 +1,5 @@
 /*
- * One call, between the steps of its life: accept > identify > scan > admit > translate (on a doorman's thread), relay > settle > record (on the relay's). Each step is in
+ * One call, between the steps of its life: accept > identify > scan > ask (on a doorman's thread), admit > translate > relay > settle > record (on the relay's). Each step is in
  * the file of its name. A step that returns false has filled in `refusal`; once a hold exists, every way out settles or voids it.
  */
 #ifndef FARE_FLOW_CALL_H
@@ -34,7 +34,7 @@ enum fare_pass {
 };
 
 struct fare_call {
-	struct fare_post_node post; /* first: the relay's way from node to call */
+	struct fare_asking asking; /* first: the relay's way from the bank's answer to the call */
 	struct fare_call *next, *before; /* the relay's list */
 	struct fare_relay *relay;
 	struct fare_gate *gate;
@@ -97,8 +97,8 @@ bool fare_step_check(struct fare_call *c) FARE_MUST;    /* is the key good, at a
 bool fare_body_is_large(struct fare_call *c);           /* or of unknown length */
 bool fare_step_body(struct fare_call *c) FARE_MUST;
 bool fare_step_scan(struct fare_call *c) FARE_MUST;
-bool fare_step_admit(struct fare_call *c) FARE_MUST;
-bool fare_step_translate(struct fare_call *c) FARE_MUST;
+bool fare_step_slot(struct fare_call *c) FARE_MUST;
+void fare_step_ask(struct fare_call *c); /* the call is the relay's from here on */
 void fare_step_own(struct fare_call *c);                /* GETs that we answer */
 bool fare_step_probe(struct fare_call *c) FARE_MUST;    /* true: it was doctor's, and is answered or refused */
 void fare_call_refuse(struct fare_call *c);             /* says c->refusal, blocking */
@@ -116,7 +116,10 @@ void fare_head_upstream(struct fare_call *c);                      /* c->head, f
 void fare_head_seal(struct fare_call *c);                          /* ends c->head and puts it before what is in c->out */
 
 /* Relay's. */
+bool fare_step_admit(struct fare_call *c) FARE_MUST;    /* what the bank has answered */
+bool fare_step_translate(struct fare_call *c) FARE_MUST;
 void fare_call_start(struct fare_call *c, struct fare_loop *loop, struct fare_net *net);
+void fare_call_turn_away(struct fare_call *c, struct fare_loop *loop); /* c->refusal, of a call that was not started */
 void fare_call_end(struct fare_call *c, enum fare_net_result result); /* upstream is over; may free the call */
 void fare_call_left(struct fare_call *c);                             /* the relay forgets it; recorded and freed */
 

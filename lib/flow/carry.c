@@ -211,6 +211,15 @@ static void last_words(struct fare_call *c)
 	}
 }
 
+static void answer_end(struct fare_call *c)
+{
+	last_words(c);
+	c->moved_ms = fare_clock_boot_ms();
+	fare_timer_set(c->timer, (uint64_t)c->gate->conf->idle_timeout_ms);
+	bool there = fare_out_flush(c);
+	(void)there;
+}
+
 void fare_call_end(struct fare_call *c, enum fare_net_result result)
 {
 	c->over = true;
@@ -226,9 +235,13 @@ void fare_call_end(struct fare_call *c, enum fare_net_result result)
 		fare_call_left(c);
 		return;
 	}
-	last_words(c);
-	c->moved_ms = fare_clock_boot_ms();
-	fare_timer_set(c->timer, (uint64_t)c->gate->conf->idle_timeout_ms);
-	bool there = fare_out_flush(c);
-	(void)there;
+	answer_end(c);
+}
+
+void fare_call_turn_away(struct fare_call *c, struct fare_loop *loop)
+{
+	fare_out_watch(c, loop);
+	c->over = true;
+	fare_call_body_free(c);
+	answer_end(c);
 }

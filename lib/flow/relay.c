@@ -17,26 +17,41 @@ struct fare_relay {
 	struct fare_call *first;
 	atomic_uint running;
 	struct fare_post_node cut;
+	bool cutting; /* what is admitted now is not begun any more */
 };
 
-static void on_take(struct fare_post_node *node)
+/* The bank has answered, or has not in time. */
+static void on_heard(struct fare_asking *asking)
 {
-	struct fare_call *c = (struct fare_call *)node;
+	struct fare_call *c = (struct fare_call *)asking;
 	struct fare_relay *r = c->relay;
 	c->next = r->first;
 	if (c->next)
 		c->next->before = c;
 	r->first = c;
-	fare_call_start(c, r->loop, r->net);
+	bool good = fare_step_admit(c);
+	if (good && r->cutting) {
+		fare_refusal_set(&c->refusal, FARE_CODE_OVERLOADED, NULL, "It is being stopped.");
+		good = false;
+	}
+	if (good && fare_step_translate(c)) {
+		atomic_fetch_add(&r->gate->counts.relayed, 1);
+		fare_call_start(c, r->loop, r->net);
+		return;
+	}
+	if (c->slot >= 0)
+		fare_link_void(r->gate->link, c->slot);
+	c->slot = -1;
+	atomic_fetch_add(&r->gate->counts.refused, 1);
+	fare_call_turn_away(c, r->loop);
 }
 
 void fare_relay_take(struct fare_relay *r, struct fare_call *c)
 {
 	c->relay = r;
-	c->post.fn = on_take;
+	c->asking.heard = on_heard;
 	atomic_fetch_add(&r->running, 1);
-	atomic_fetch_add(&r->gate->counts.relayed, 1);
-	fare_loop_post(r->loop, &c->post);
+	fare_step_ask(c);
 }
 
 void fare_call_left(struct fare_call *c)
@@ -58,6 +73,7 @@ unsigned fare_relay_running(struct fare_relay *r)
 static void on_cut(struct fare_post_node *node)
 {
 	struct fare_relay *r = (struct fare_relay *)((char *)node - offsetof(struct fare_relay, cut));
+	r->cutting = true;
 	for (struct fare_call *c = r->first, *next; c; c = next) {
 		next = c->next; /* ending one call ends no other */
 		if (c->over)
@@ -72,6 +88,11 @@ void fare_relay_cut(struct fare_relay *r)
 {
 	r->cut.fn = on_cut;
 	fare_loop_post(r->loop, &r->cut);
+}
+
+struct fare_loop *fare_relay_loop(struct fare_relay *r)
+{
+	return r->loop;
 }
 
 static void *relay_run(void *arg)

@@ -226,7 +226,7 @@ int main(void)
 	printf("seed %u\n", seed);
 	fflush(NULL);
 	set_up();
-	struct fare_link *link = fare_link_new(bank.home, bank.conf.run, 1, SLOTS, error);
+	struct fare_link *link = fare_link_new(bank.conf.run, 1, SLOTS, NULL, error);
 	TEST_MUST(link);
 	struct fare_id id = fare_id_new();
 	struct fare_admit ask = ask_of(id);
@@ -234,7 +234,7 @@ int main(void)
 	struct stat st;
 	TEST_MUST(stat(bank.conf.run, &st) == 0 && !(st.st_mode & (S_IROTH | S_IWOTH))); /* names of meters are nobody else's business */
 	int slot = fare_link_slot(link, id);
-	TEST_MUST(slot >= 0 && fare_link_admit(link, slot, &ask, &answer, WAIT_MS) == FARE_ASKED_ANSWERED && answer.granted);
+	TEST_MUST(slot >= 0 && test_admit(link, slot, &ask, &answer, WAIT_MS) == FARE_ASKED_ANSWERED && answer.granted);
 	fare_meter_sent(link, slot, 0);
 	TEST_MUST(test_bank_ask(&bank, "{\"op\": \"status\"}", read_incarnation, NULL) && !fare_id_is_zero(incarnation));
 	long pid = test_bank_pid(&bank);

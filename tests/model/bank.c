@@ -1,6 +1,7 @@
 /* A bank of a test's own. */
 #include "base/first.h"
 
+#include <pthread.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -158,4 +159,32 @@ int64_t test_number(const struct fare_json *j, const char *name)
 	int64_t v;
 	TEST_MUST(fare_json_i64(j, fare_json_member(j, fare_json_root(j), name), INT64_MIN, INT64_MAX, &v));
 	return v;
+}
+
+struct waiter {
+	struct fare_asking asking; /* first */
+	pthread_mutex_t lock;
+	pthread_cond_t heard;
+	bool done;
+};
+
+static void on_heard(struct fare_asking *a)
+{
+	struct waiter *w = (struct waiter *)a;
+	pthread_mutex_lock(&w->lock);
+	w->done = true;
+	pthread_cond_signal(&w->heard);
+	pthread_mutex_unlock(&w->lock);
+}
+
+enum fare_asked test_admit(struct fare_link *l, int slot, const struct fare_admit *ask, struct fare_admit_answer *answer, uint64_t timeout_ms)
+{
+	struct waiter w = {.asking = {.heard = on_heard}, .lock = PTHREAD_MUTEX_INITIALIZER, .heard = PTHREAD_COND_INITIALIZER};
+	fare_link_ask(l, slot, ask, &w.asking, timeout_ms);
+	pthread_mutex_lock(&w.lock);
+	while (!w.done)
+		pthread_cond_wait(&w.heard, &w.lock);
+	pthread_mutex_unlock(&w.lock);
+	*answer = w.asking.answer;
+	return w.asking.asked;
 }

@@ -6,6 +6,7 @@
 
 #include "base/id.h"
 #include "base/json.h"
+#include "bank/client.h"
 #include "bank/start.h"
 
 struct test_bank {
@@ -24,6 +25,9 @@ bool test_bank_ask(struct test_bank *t, const char *request, test_record_fn *fn,
 void test_bank_must(struct test_bank *t, const char *fmt, ...) FARE_PRINTF(2, 3);
 long test_bank_pid(struct test_bank *t); /* starts one if need be */
 void test_bank_kill(struct test_bank *t);
+
+/* fare_link_ask, waited for. */
+enum fare_asked test_admit(struct fare_link *l, int slot, const struct fare_admit *ask, struct fare_admit_answer *answer, uint64_t timeout_ms);
 
 /* Members of records. */
 int64_t test_nano(const struct fare_json *j, const char *name); /* an amount */

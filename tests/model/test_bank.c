@@ -108,10 +108,8 @@ static void one_call(struct doorman *d)
 	}
 	atomic_store(&c->stage, ASKED);
 	unsigned patience_ms = dice(&d->seed, 10) == 0 ? dice(&d->seed, 3) : 5000;
-	if (fare_link_admit(d->link, slot, &ask, &answer, patience_ms) != FARE_ASKED_ANSWERED) {
-		fare_link_void(d->link, slot);
+	if (test_admit(d->link, slot, &ask, &answer, patience_ms) != FARE_ASKED_ANSWERED)
 		return;
-	}
 	if (!answer.granted) {
 		TEST_MUST(answer.refused == FARE_BALANCE_TOO_LOW);
 		sleep_ms(1);
@@ -140,7 +138,7 @@ static void worker_main(unsigned no, unsigned seed)
 	prctl(PR_SET_PDEATHSIG, SIGKILL); /* a failed test leaves nobody behind */
 	fare_log_role("worker");
 	fare_log_level(FARE_ALARM); /* fault points tell each pass */
-	struct fare_link *link = fare_link_new(bank.home, bank.conf.run, no, SLOTS, error);
+	struct fare_link *link = fare_link_new(bank.conf.run, no, SLOTS, NULL, error);
 	if (!link)
 		fare_fatal("%s", error);
 	for (unsigned i = 0; i < DOORMEN; i++) {

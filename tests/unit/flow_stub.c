@@ -14,6 +14,7 @@
 enum { TRIES = 2000, TRY_MS = 5 };
 
 struct stub_link_answer stub_link;
+struct fare_loop *stub_link_loop;
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static char notes[4096], notes_copy[4096];
 static struct fare_usage last_usage;
@@ -80,13 +81,25 @@ int fare_link_slot(struct fare_link *l, struct fare_id call_id)
 	return stub_link.no_slot ? -1 : 3;
 }
 
-enum fare_asked fare_link_admit(struct fare_link *l, int slot, const struct fare_admit *ask, struct fare_admit_answer *answer, uint64_t timeout_ms)
+static struct { struct fare_post_node node; struct fare_asking *asking; } said; /* one call at a time */
+
+static void on_said(struct fare_post_node *node)
+{
+	struct fare_asking *a = said.asking;
+	(void)node;
+	a->answer = stub_link.answer;
+	a->asked = stub_link.no_answer ? FARE_ASKED_TIMEOUT : FARE_ASKED_ANSWERED;
+	a->heard(a);
+}
+
+void fare_link_ask(struct fare_link *l, int slot, const struct fare_admit *ask, struct fare_asking *a, uint64_t timeout_ms)
 {
 	(void)l, (void)ask, (void)timeout_ms;
 	assert_int_equal(slot, 3);
 	stub_link_note("admit");
-	*answer = stub_link.answer;
-	return stub_link.no_answer ? FARE_ASKED_TIMEOUT : FARE_ASKED_ANSWERED;
+	said.node.fn = on_said;
+	said.asking = a;
+	fare_loop_post(stub_link_loop, &said.node);
 }
 
 enum fare_asked fare_link_check(struct fare_link *l, const struct fare_admit *ask, struct fare_admit_answer *answer, uint64_t timeout_ms)
@@ -169,6 +182,7 @@ static enum fare_body_end io_read(void *p, const struct fare_body_limits *l, str
 {
 	struct stub_io *io = p;
 	fare_buf_init(&out->bytes, l->max);
+	io->was_read = io->end == FARE_BODY_WHOLE;
 	out->taken = strlen(io->body);
 	assert_true(fare_budget_take(l->budget, out->taken));
 	assert_true(fare_buf_add_str(&out->bytes, io->body));

@@ -11,6 +11,7 @@ struct stub_link_answer {
 	struct fare_admit_answer answer;
 };
 extern struct stub_link_answer stub_link;
+extern struct fare_loop *stub_link_loop; /* where answers come */
 void stub_link_reset(const char *base_url);
 void stub_link_note(const char *word);
 const char *stub_link_notes(void);
@@ -23,6 +24,7 @@ struct stub_io {
 	const char *const *params; /* "NAME=VALUE", NULL-terminated */
 	const char *body;
 	enum fare_body_end end;
+	bool was_read;
 	atomic_bool discarded, finished, closed;
 };
 extern const struct fare_io_ops stub_io_ops;

@@ -99,6 +99,7 @@ static int gate_open(void **state)
 	gate.secrets = fare_secrets_new();
 	stub_link_reset(base_url);
 	gate.relay = fare_relay_new(&gate);
+	stub_link_loop = gate.relay ? fare_relay_loop(gate.relay) : NULL;
 	return !gate.relay;
 }
 
@@ -138,7 +139,8 @@ static void refused(const char *const *with, const char *body, const char *statu
 	HAS(status);
 	HAS(code);
 	HAS("Farebox-Call-Id: ");
-	assert_true(atomic_load(&io.closed) && atomic_load(&io.finished) && atomic_load(&io.discarded));
+	assert_true(stub_io_wait_closed(&io) && atomic_load(&io.finished));
+	assert_true(atomic_load(&io.discarded) || io.was_read); /* else the answer could be lost */
 	assert_string_equal(stub_link_notes(), notes);
 	close(io.web);
 }
@@ -402,7 +404,7 @@ static void test_refused_by_the_bank(void **state)
 	refused(params, plain, "Status: 402", "\"shortfall\": \"0.000603000\"", "slot admit");
 	stub_link_reset(base_url);
 	stub_link.no_answer = true;
-	refused(params, plain, "Status: 503", "store_unavailable", "slot admit void");
+	refused(params, plain, "Status: 503", "store_unavailable", "slot admit");
 	stub_link_reset(base_url);
 	stub_link.no_slot = true;
 	refused(params, plain, "Status: 503", "overloaded", "none");
