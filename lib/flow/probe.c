@@ -15,7 +15,7 @@
 #include "flow/call.h"
 
 /* A file left behind opens nothing for long. The stream waits for doctor's sign less long than any web server waits for a stream. */
-enum { WORD_LEAST = 32, FRESH_S = 600, SIGN_MS = 10000, LOOK_MS = 20 };
+enum { WORD_LEAST = 32, FRESH_S = 600, SIGN_MS = 6000, LOOK_MS = 20 };
 
 static bool word_is_good(struct fare_call *c, struct fare_span word, char path[FARE_PATH_N])
 {
