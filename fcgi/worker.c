@@ -109,9 +109,9 @@ int fare_worker_main(const struct fare_conf *conf, int worker_no, int listen_fd,
 	if (!fare_journal_drain(gate.journal, LAST_MS) || !done) /* threads still use what would be freed; what they had is settled from the meter */
 		_exit(1);
 	fare_doormen_free(&doormen);
+	fare_link_free(&gate.link); /* on the relay's loop */
 	fare_relay_free(&gate.relay);
 	fare_journal_free(&gate.journal);
-	fare_link_free(&gate.link);
 	fare_secrets_free(&gate.secrets);
 	fare_catalogs_free(&gate.catalogs);
 	close(signal_fd);
