@@ -25,6 +25,7 @@ void fare_h2_connected(struct fare_transfer *t, const char *to, const char *from
 	t->connection = hash;
 	t->stream = 0;
 	t->refused = false;
+	fare_origin_leave(t);
 }
 
 static bool number_after(const char *text, const char *word, long *number)
@@ -51,6 +52,8 @@ static int on_words(CURL *easy, curl_infotype kind, char *p, size_t n, void *arg
 	text[n] = 0;
 	if (number_after(text, "Using Stream ID: ", &number)) {
 		t->stream = number;
+	} else if (strncmp(text, "ALPN: server ", 13) == 0) {
+		fare_origin_http1(t, strncmp(text + 13, "accepted h2", 11) != 0);
 	} else if (strstr(text, " GOAWAY, error=") && number_after(text, "last_stream=", &number) && t->connection) {
 		for (struct fare_transfer *each = t->net->first; each; each = each->next)
 			if (each->connection == t->connection && each->stream > number)
@@ -59,15 +62,15 @@ static int on_words(CURL *easy, curl_infotype kind, char *p, size_t n, void *arg
 	return 0;
 }
 
-void fare_h2_set(struct fare_transfer *t)
+void fare_h2_set(struct fare_transfer *t, const char *url)
 {
 	CURL *e = t->easy;
 	curl_easy_setopt(e, CURLOPT_SSLVERSION, (long)(t->net->tls_13 ? CURL_SSLVERSION_TLSv1_3 : CURL_SSLVERSION_TLSv1_2));
 	t->shares = !t->net->http1_only;
 	if (!t->shares)
 		return;
+	fare_origin_set(t, url);
 	curl_easy_setopt(e, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_2TLS);
-	curl_easy_setopt(e, CURLOPT_PIPEWAIT, 1L);
 	curl_easy_setopt(e, CURLOPT_DEBUGFUNCTION, on_words);
 	curl_easy_setopt(e, CURLOPT_DEBUGDATA, t);
 	curl_easy_setopt(e, CURLOPT_VERBOSE, 1L);

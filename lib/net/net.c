@@ -31,6 +31,11 @@ static void on_timer(void *arg)
 	net_check(n);
 }
 
+static void on_gate(void *arg)
+{
+	fare_origin_open(arg);
+}
+
 static void on_socket(void *arg, int fd, unsigned events)
 {
 	struct fare_net *n = arg;
@@ -120,6 +125,7 @@ struct fare_net *fare_net_new(struct fare_loop *loop, const struct fare_net_sett
 	}
 	n->spare = fare_alloc(SPARE_MAX * sizeof *n->spare);
 	n->timer = fare_timer_new(loop, on_timer, n);
+	n->gate = fare_timer_new(loop, on_gate, n);
 	n->proxy = s->proxy && *s->proxy ? fare_strdup(s->proxy) : NULL;
 	const char *ca = ca_file_of(s);
 	n->ca_file = ca ? fare_strdup(ca) : NULL;
@@ -148,6 +154,8 @@ void fare_net_free(struct fare_net **at)
 		curl_easy_cleanup(n->spare[--n->spare_n]);
 	curl_multi_cleanup(n->multi);
 	fare_timer_free(&n->timer);
+	fare_timer_free(&n->gate);
+	fare_origins_free(n);
 	free(n->spare);
 	free(n->proxy);
 	free(n->ca_file);

@@ -68,6 +68,7 @@ static void transfer_unlink(struct fare_transfer *t)
 static void transfer_free(struct fare_transfer *t)
 {
 	transfer_unlink(t);
+	fare_origin_leave(t);
 	if (t->easy) {
 		curl_multi_remove_handle(t->net->multi, t->easy);
 		fare_net_easy_back(t->net, t->easy);
@@ -110,20 +111,24 @@ void fare_transfer_tell(struct fare_transfer *t, enum fare_net_result result)
 	transfer_free(t);
 }
 
-/* Only what certainly was not processed; all else that breaks is told. */
+/* Only what certainly was not processed: the server said so, or nothing of the body went out, because the server had gone away by then. All else that breaks is told. */
 static bool send_again(struct fare_transfer *t)
 {
-	if (!t->refused || t->head_bytes || t->sent || t->aborted || t->failed || t->again == AGAIN_MAX)
+	bool unread = t->stream && t->body_n && t->body_at == 0 && t->piece_at == 0;
+	if (!(t->refused || unread) || t->head_bytes || t->sent || t->aborted || t->failed || t->again == AGAIN_MAX)
 		return false;
 	t->again++;
 	t->refused = false;
 	t->connection = 0;
+	t->stream = 0;
 	t->body_at = t->piece_at = 0;
 	t->phase = FARE_NET_CONNECTING;
 	t->active_ms = fare_clock_boot_ms();
 	t->error[0] = 0;
 	curl_multi_remove_handle(t->net->multi, t->easy);
-	return curl_multi_add_handle(t->net->multi, t->easy) == CURLM_OK;
+	if (t->again == AGAIN_MAX) /* another kept connection may be no better */
+		curl_easy_setopt(t->easy, CURLOPT_FRESH_CONNECT, 1L);
+	return fare_origin_enter(t);
 }
 
 void fare_transfer_end(struct fare_transfer *t, CURLcode code)
@@ -233,7 +238,7 @@ static bool set_options(struct fare_transfer *t, const struct fare_net_request *
 	if (t->net->ca_file)
 		curl_easy_setopt(e, CURLOPT_CAINFO, t->net->ca_file);
 	if (strncasecmp(r->url, "https:", 6) == 0)
-		fare_h2_set(t);
+		fare_h2_set(t, r->url);
 	if (r->post) {
 		curl_easy_setopt(e, CURLOPT_POST, 1L);
 		curl_easy_setopt(e, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)t->body_n);
@@ -264,7 +269,7 @@ struct fare_transfer *fare_net_start(struct fare_net *n, const struct fare_net_r
 	n->first = t;
 	t->timer = fare_timer_new(n->loop, on_deadline, t);
 	t->easy = fare_net_easy(n);
-	bool good = t->easy && set_headers(t, r) && set_options(t, r) && curl_multi_add_handle(n->multi, t->easy) == CURLM_OK;
+	bool good = t->easy && set_headers(t, r) && set_options(t, r) && fare_origin_enter(t);
 	if (!good && t->easy) {
 		curl_easy_cleanup(t->easy);
 		t->easy = NULL; /* the deadline tells it, from the loop */

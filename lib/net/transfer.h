@@ -15,6 +15,8 @@ struct fare_net {
 	unsigned spare_n;
 	char *proxy, *ca_file; /* owned; NULL: curl's own way */
 	bool http1_only, tls_13;
+	struct fare_origin *origins;
+	struct fare_timer *gate; /* opens theirs */
 	uint64_t held, held_max; /* bytes of answers that callers have not taken yet */
 	struct fare_transfer *first; /* all that run */
 };
@@ -41,6 +43,9 @@ struct fare_transfer {
 	size_t line_count, head_bytes;
 	enum fare_net_phase phase;
 	bool shares;         /* its connection, if the server speaks HTTP/2 */
+	struct fare_origin *origin; /* then */
+	struct fare_transfer *wait_next;
+	bool waits;          /* at the origin's gate */
 	uint64_t connection; /* which; 0: none yet */
 	long stream;         /* there; 0: none, or HTTP/1.1 */
 	bool refused;        /* by the server, certainly unprocessed */
@@ -64,8 +69,16 @@ void fare_transfer_tell(struct fare_transfer *t, enum fare_net_result result); /
 void fare_transfer_sent(struct fare_transfer *t); /* the body is not needed any more, if it was read whole */
 
 /* HTTP/2 (h2.c): a transfer's options over TLS; its connection stands, which is known by its two ends. */
-void fare_h2_set(struct fare_transfer *t);
+void fare_h2_set(struct fare_transfer *t, const char *url);
 void fare_h2_connected(struct fare_transfer *t, const char *to, const char *from, int to_port, int from_port);
+
+/* Servers and their gates (origin.c). */
+void fare_origin_set(struct fare_transfer *t, const char *url);
+bool fare_origin_enter(struct fare_transfer *t) FARE_MUST; /* to curl, now or when it is its turn; also those without a gate */
+void fare_origin_leave(struct fare_transfer *t);           /* it has a connection, or needs none any more */
+void fare_origin_open(struct fare_net *n);                 /* for whose turn it is */
+void fare_origin_http1(struct fare_transfer *t, bool http1);
+void fare_origins_free(struct fare_net *n);
 
 /* Back-pressure (pause.c): a piece that comes while it is paused, and what to say to curl. */
 size_t fare_pause_take(struct fare_transfer *t, const char *p, size_t n);
