@@ -20,7 +20,7 @@
 extern char **environ;
 
 /* A service manager's bank runs in the foreground and logs to its standard error. */
-struct options { const char *home; bool foreground; };
+struct options { const char *home; bool foreground, check; };
 
 static bool options_read(int argc, char **argv, struct options *o)
 {
@@ -30,6 +30,8 @@ static bool options_read(int argc, char **argv, struct options *o)
 			o->home = argv[++i];
 		else if (strcmp(argv[i], "--foreground") == 0)
 			o->foreground = true;
+		else if (strcmp(argv[i], "--check") == 0)
+			o->check = true;
 		else
 			return false;
 	}
@@ -97,8 +99,14 @@ int main(int argc, char **argv)
 	struct options o;
 	fare_log_role("bank");
 	if (!options_read(argc, argv, &o)) {
-		fprintf(stderr, "usage: farebox-bank --home DIR [--foreground]\n");
+		fprintf(stderr, "usage: farebox-bank --home DIR [--foreground | --check]\n");
 		return 2;
+	}
+	if (o.check) { /* before a running bank makes room for this program */
+		if (fare_conf_load(&conf, o.home, error) && fare_bank_fits(&conf, error))
+			return 0;
+		fprintf(stderr, "%s\n", error);
+		return 1;
 	}
 	if (!fare_conf_load(&conf, o.home, error))
 		fare_fatal("%s", error);

@@ -11,6 +11,7 @@
 
 #include "base/fs.h"
 #include "base/log.h"
+#include "base/version.h"
 #include "bank/admin.h"
 #include "bank/start.h"
 
@@ -301,6 +302,8 @@ int main(int argc, char **argv)
 	int words = 0;
 	fare_log_role("farebox");
 	signal(SIGPIPE, SIG_IGN);
+	if (argc == 2 && strcmp(argv[1], "--version") == 0)
+		return printf("farebox %s\n", fare_version) < 0 ? CTL_FAILED : CTL_OK;
 	argc = common_take(&o, argc - 1, argv + 1);
 	argv++;
 	if (o.help || argc == 0) {

@@ -16,6 +16,7 @@
 #include "base/clock.h"
 #include "base/fs.h"
 #include "base/log.h"
+#include "base/version.h"
 #include "bank/start.h"
 
 #include "keeper.h"
@@ -137,38 +138,12 @@ static void on_handover(void *arg)
 static void on_reload(void *arg, int signo)
 {
 	struct fare_keeper *k = arg;
-	struct fare_conf *c = fare_alloc(sizeof *c);
-	struct fare_worker_user user;
 	char error[FARE_CONF_ERROR_N];
 	(void)signo;
-	if (k->stopping) {
-		free(c);
+	if (k->stopping)
 		return;
-	}
-	if (!fare_conf_load(c, k->home_arg, error) || !fare_worker_user_find(&user, c, error)) {
-		fare_log(FARE_ALARM, "reload refused, the old settings stay: %s", error);
-		free(c);
-		return;
-	}
-	if (k->own_socket && strcmp(c->listen, k->conf.listen) != 0) {
-		fare_log(FARE_WARN, "reload: a new value of listen is used after a stop and start only");
-		memcpy(c->listen, k->conf.listen, sizeof c->listen);
-	}
-	k->conf = *c;
-	k->user = user;
-	free(c);
-	fare_conf_log(&k->conf);
-	fare_worker_log_prepare(&k->user, &k->conf);
-	k->isolation = fare_isolate_level(k->conf.home, k->user.uid);
-	fare_log(FARE_INFO, "reload: %lld new workers", (long long)k->conf.workers);
-	for (int i = 0; i < k->conf.workers; i++) {
-		fare_timer_clear(k->posts[i].again);
-		k->posts[i].pause_ms = 0;
-		post_start(&k->posts[i]);
-	}
-	fare_bank_reload(&k->conf);
-	fare_timer_set(k->handover, HANDOVER_MS);
-	state_write(k);
+	fare_keeper_next(k, error);
+	fare_log(FARE_ALARM, "reload refused, the old settings and programs stay: %s", error);
 }
 
 /* From here on nobody new comes in: the socket's file goes first, so that the next keeper's is not taken for ours. */
@@ -284,6 +259,14 @@ static bool loop_set_up(struct fare_keeper *k)
 		fare_loop_signal(k->loop, SIGINT, on_now, k) && fare_loop_signal(k->loop, SIGQUIT, on_now, k);
 }
 
+/* The program before blocked them while it became this one. */
+static bool signals_unblock(void)
+{
+	sigset_t none;
+	sigemptyset(&none);
+	return sigprocmask(SIG_SETMASK, &none, NULL) == 0;
+}
+
 static void keeper_release(struct fare_keeper *k)
 {
 	fare_minder_stop(&k->minder);
@@ -310,7 +293,7 @@ static bool is_set_up(const struct fare_conf *c)
 	return fare_path(store, sizeof store, c->home, "store") && (stat(store, &st) == 0 || errno != ENOENT);
 }
 
-static bool keeper_start(struct fare_keeper *k, bool own)
+static bool keeper_start(struct fare_keeper *k, bool own, int after)
 {
 	char error[FARE_CONF_ERROR_N], why[FARE_ERROR_N];
 	if (!fare_conf_load(&k->conf, k->home_arg, error) || !fare_worker_user_find(&k->user, &k->conf, error)) {
@@ -318,6 +301,8 @@ static bool keeper_start(struct fare_keeper *k, bool own)
 		return false;
 	}
 	fare_conf_log(&k->conf);
+	if (after >= 0 && !fare_keeper_take(k, after))
+		return false;
 	if (!is_set_up(&k->conf)) {
 		fare_log(FARE_ALARM, "%s: no store there; farebox setup makes it", k->conf.home);
 		return false;
@@ -326,28 +311,40 @@ static bool keeper_start(struct fare_keeper *k, bool own)
 		fare_log(FARE_ALARM, "%s", why);
 		return false;
 	}
-	k->lock_fd = fare_keeper_lock(&k->conf, !own && listens_already(STDIN_FILENO));
+	if (after < 0)
+		k->lock_fd = fare_keeper_lock(&k->conf, !own && listens_already(STDIN_FILENO));
 	if (k->lock_fd < 0)
 		return false;
-	if (!fare_minder_start(&k->minder, &k->conf, error)) {
+	if (!loop_set_up(k) || !signals_unblock())
+		return false;
+	if (!fare_minder_start(&k->minder, &k->conf, after < 0, error)) {
 		fare_log(FARE_ALARM, "%s", error);
 		return false;
 	}
 	fare_worker_log_prepare(&k->user, &k->conf);
 	k->isolation = fare_isolate_level(k->conf.home, k->user.uid);
-	return socket_open(k, own) && loop_set_up(k);
+	return after >= 0 || socket_open(k, own);
 }
 
-int fare_keeper_run(const char *home, bool own)
+/* New workers are there; those of the program before drain soon, and some may have ended while nobody looked. */
+static void follow(struct fare_keeper *k)
+{
+	fare_log(FARE_INFO, "reload: farebox %s, %lld new workers", fare_version, (long long)k->conf.workers);
+	fare_bank_reload(&k->conf);
+	fare_timer_set(k->handover, HANDOVER_MS);
+	on_child(k, SIGCHLD);
+}
+
+int fare_keeper_run(const char *home, bool own, int after)
 {
 	struct fare_keeper *k = fare_alloc(sizeof *k);
 	k->home_arg = home;
 	k->listen_fd = k->lock_fd = -1;
 	signal(SIGPIPE, SIG_IGN);
 	fare_fd_limit_raise();
-	if (!own)
+	if (!own && after < 0)
 		socket_take();
-	if (!keeper_start(k, own)) {
+	if (!keeper_start(k, own, after)) {
 		keeper_release(k);
 		return 1;
 	}
@@ -356,6 +353,8 @@ int fare_keeper_run(const char *home, bool own)
 	state_write(k);
 	fare_log(FARE_INFO, "%s: %lld workers on %s, isolation %s", k->conf.home, (long long)k->conf.workers, k->own_socket ? k->conf.listen : "the socket given",
 		fare_isolate_name(k->isolation));
+	if (after >= 0)
+		follow(k);
 	fare_keeper_notify("READY=1");
 	fare_loop_run(k->loop);
 	keeper_release(k);

@@ -1,7 +1,8 @@
 /*
  * The keeper: holds the listening socket, starts workers and starts them again when they die, sees that a bank runs. It reads nothing foreign.
  *
- *   SIGHUP         settings are read anew; if they are good, new workers start with them and the old ones drain
+ *   SIGHUP         becomes the program that its file has now, with the settings as they are now (keeper_next.c); new workers start, and the old ones drain. A bank whose
+ *                  file is another one is asked to make room. When the new settings or programs are not good, all stays as it is
  *   SIGTERM        drain: no new calls, running ones end (at most drain_s), then exit
  *   SIGINT SIGQUIT stop at once
  *
@@ -22,9 +23,9 @@
 
 enum { FARE_WORKER_LISTEN_FD = 0, FARE_WORKER_PIPE_FD = 3, FARE_WORKER_CONF_FD = 4, FARE_WORKERS_MAX = 64, FARE_WORKER_GROUPS_MAX = 64 };
 
-/* What main hands to a worker beside the settings. */
+/* What main hands to a worker beside the settings. Both are of one program: a keeper starts the one it is itself, even if its file has been replaced meanwhile. */
 struct fare_worker_start {
-	uint32_t size; /* of this struct: another build's is refused */
+	uint32_t size; /* of this struct */
 	int32_t number;
 	uint8_t isolation; /* enum fare_isolation */
 	struct fare_conf conf;
@@ -83,8 +84,11 @@ struct fare_keeper {
 	bool stopping;
 };
 
-/* Runs until told to stop; returns the exit status. home: as given on the command line, or NULL. own: ignore a listening socket on descriptor 0. */
-int fare_keeper_run(const char *home, bool own);
+/*
+ * Runs until told to stop; returns the exit status. home: as given on the command line, or NULL. own: ignore a listening socket that is given. after: the descriptor with what
+ * the program before has handed on; -1: none.
+ */
+int fare_keeper_run(const char *home, bool own, int after);
 
 /* keeper_worker.c */
 /* HOME/log, where workers write their log of calls and nobody else writes. What goes wrong is logged: calls go on without it. */
@@ -101,8 +105,13 @@ bool fare_keeper_state(const struct fare_keeper *k) FARE_MUST; /* run/keeper.sta
 const char *fare_keeper_socket(const struct fare_keeper *k, struct sockaddr_un *un); /* where web servers reach us; "": it is no Unix socket, or closed */
 void fare_keeper_notify(const char *text); /* to the service manager that started us, if one did (sd_notify(3)) */
 
+/* keeper_next.c */
+enum { FARE_HANDOVER_VERSION = 1 }; /* of what one program hands to the next; the next understands its own and all before */
+void fare_keeper_next(const struct fare_keeper *k, char error[FARE_CONF_ERROR_N]); /* becomes the next program; returns when it cannot, and nothing has changed */
+bool fare_keeper_take(struct fare_keeper *k, int state_fd) FARE_MUST; /* what the one before handed on: sockets, lock, workers; closes state_fd */
+
 /* keeper_bank.c. The first connection is made by the caller's thread, so that what keeps a bank from starting is said at once. */
-bool fare_minder_start(struct fare_minder *m, const struct fare_conf *c, char error[FARE_CONF_ERROR_N]) FARE_MUST;
+bool fare_minder_start(struct fare_minder *m, const struct fare_conf *c, bool must, char error[FARE_CONF_ERROR_N]) FARE_MUST; /* must: no bank, no start */
 void fare_minder_stop(struct fare_minder *m);
 void fare_bank_reload(const struct fare_conf *c); /* tells a running bank to read its settings again; does not wait */
 

@@ -84,16 +84,18 @@ static void *minder_run(void *arg)
 	}
 }
 
-bool fare_minder_start(struct fare_minder *m, const struct fare_conf *c, char error[FARE_CONF_ERROR_N])
+bool fare_minder_start(struct fare_minder *m, const struct fare_conf *c, bool must, char error[FARE_CONF_ERROR_N])
 {
 	char why[FARE_ERROR_N] = "";
 	m->conf = *c;
 	m->bank_fd = fare_bank_connect(c, why);
-	if (m->bank_fd < 0) {
+	if (m->bank_fd < 0 && must) {
 		snprintf(error, FARE_CONF_ERROR_N, "%s", why);
 		return false;
 	}
-	if (send(m->bank_fd, keep, sizeof keep - 1, MSG_NOSIGNAL) < 0)
+	if (m->bank_fd < 0)
+		fare_log(FARE_ALARM, "no bank: %s", why);
+	else if (send(m->bank_fd, keep, sizeof keep - 1, MSG_NOSIGNAL) < 0)
 		fare_log(FARE_WARN, "the bank hung up: %s", strerror(errno));
 	m->stop_fd = eventfd(0, EFD_CLOEXEC);
 	m->running = m->stop_fd >= 0 && pthread_create(&m->thread, NULL, minder_run, m) == 0;

@@ -99,7 +99,7 @@ FARE_NORETURN static void run_worker(const struct fare_keeper *k, int pipe_fd, i
 	sigemptyset(&none);
 	signal(SIGPIPE, SIG_DFL);
 	sigprocmask(SIG_SETMASK, &none, NULL);
-	/* The program that runs now, even if its file has been replaced: it understands our struct. */
+	/* The program that runs now, even if its file has been replaced: it understands our struct. A reload goes over to the new one, workers and all. */
 	if (place_fds(k->listen_fd, pipe_fd, conf_fd) && become(&k->user))
 		execv("/proc/self/exe", argv);
 	_exit(126);

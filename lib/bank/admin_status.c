@@ -6,6 +6,9 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/log.h"
+#include "base/version.h"
+#include "conf/program.h"
 #include "bank/server_inner.h"
 
 static void ping(struct fare_admin *c)
@@ -25,6 +28,22 @@ static void stop(struct fare_admin *c)
 	fare_bank_stop(b);
 }
 
+/* After an upgrade this program's file is another one: the next bank shall be of it. Whoever needs a bank starts one; what is under way is said to it again. */
+static bool make_room(const struct fare_bank *b, char error[FARE_CONF_ERROR_N])
+{
+	char path[FARE_PATH_N], home[] = "--home", check[] = "--check";
+	char *argv[] = {path, home, (char *)(uintptr_t)b->conf.home, check, NULL};
+	*error = 0;
+	if (!fare_program_replaced("farebox-bank", path))
+		return false;
+	if (fare_program_check(argv, error)) {
+		fare_log(FARE_INFO, "%s is another one now: leaving for it", path);
+		return true;
+	}
+	fare_log(FARE_ALARM, "%s is another one now, but this bank stays: %s", path, error);
+	return false;
+}
+
 static void reload(struct fare_admin *c)
 {
 	struct fare_bank *b = c->bank;
@@ -33,7 +52,13 @@ static void reload(struct fare_admin *c)
 	if (fresh && fare_conf_load(fresh, b->conf.home, error)) {
 		b->conf = *fresh;
 		fare_bank_settings(b);
-		fare_admin_ok(c, "");
+		bool leave = make_room(b, error);
+		if (leave || !*error)
+			fare_admin_ok(c, "");
+		else
+			fare_admin_fail(c, "%s", error);
+		if (leave)
+			fare_bank_stop(b);
 	} else {
 		fare_admin_fail(c, "%s", error);
 	}
@@ -89,7 +114,7 @@ static void status(struct fare_admin *c)
 {
 	struct fare_bank *b = c->bank;
 	const struct fare_decider *d = &b->d;
-	fare_buf_addf(&c->out, "{\"pid\": %ld", (long)getpid());
+	fare_buf_addf(&c->out, "{\"pid\": %ld, \"version\": \"%s\"", (long)getpid(), fare_version);
 	add_hex(&c->out, "store", b->store, sizeof b->store);
 	add_hex(&c->out, "epoch", b->epoch, sizeof b->epoch);
 	add_workers(c);

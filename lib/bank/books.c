@@ -5,8 +5,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "bank/books_inner.h"
 #include "base/log.h"
+#include "base/version.h"
+#include "bank/books_inner.h"
 
 int fare_op_refuse(struct fare_op *op, const char *fmt, ...)
 {
@@ -23,7 +24,7 @@ static int make_new(struct fare_books *b)
 {
 	struct fare_view v;
 	struct fare_account house = {.id = 0};
-	b->meta.schema = FARE_SCHEMA;
+	b->meta.schema = fare_format;
 	if (!fare_random(b->meta.store_id, sizeof b->meta.store_id) || !fare_random(b->meta.epoch, sizeof b->meta.epoch) || fare_store_begin(b->store, &v) != FARE_STORE_OK)
 		return FARE_STORE_FAILED;
 	if (fare_account_put(&v, &house) == FARE_STORE_OK && fare_meta_put(&v, &b->meta) == FARE_STORE_OK)
@@ -51,12 +52,28 @@ static int load_state(struct fare_books *b)
 	return r;
 }
 
-/* The store's meta record, made when the store is new. */
+static int meta_save(struct fare_books *b)
+{
+	struct fare_view v;
+	if (fare_store_begin(b->store, &v) != FARE_STORE_OK)
+		return FARE_STORE_FAILED;
+	if (fare_meta_put(&v, &b->meta) == FARE_STORE_OK)
+		return fare_store_commit(&v);
+	(void)!fare_store_abort(&v);
+	return FARE_STORE_FAILED;
+}
+
+/* The store's meta record, made when the store is new, and raised when it is of an earlier format. */
 static int load_meta(struct fare_books *b, const char *home, bool create, char error[FARE_ERROR_N])
 {
 	struct fare_view v = fare_view_plain(b->store);
 	struct fare_account house;
 	int r = fare_meta_get(&v, &b->meta);
+	if (r == FARE_STORE_OK && create && b->meta.schema < fare_format) {
+		fare_log(FARE_INFO, "the store was of format %u: it is of format %u from now on", b->meta.schema, fare_format);
+		b->meta.schema = fare_format;
+		return meta_save(b);
+	}
 	if (r != FARE_STORE_NONE)
 		return r;
 	r = fare_account_get(&v, 0, &house);
@@ -114,14 +131,8 @@ void fare_books_ids(struct fare_books *b, uint8_t store_id[FARE_STORE_ID_N], uin
 
 int fare_books_renew_epoch(struct fare_books *b)
 {
-	struct fare_view v;
 	FARE_ASSERT(!b->in_batch);
-	if (!fare_random(b->meta.epoch, sizeof b->meta.epoch) || fare_store_begin(b->store, &v) != FARE_STORE_OK)
-		return FARE_STORE_FAILED;
-	if (fare_meta_put(&v, &b->meta) == FARE_STORE_OK)
-		return fare_store_commit(&v);
-	(void)!fare_store_abort(&v);
-	return FARE_STORE_FAILED;
+	return fare_random(b->meta.epoch, sizeof b->meta.epoch) ? meta_save(b) : FARE_STORE_FAILED;
 }
 
 int fare_books_begin(struct fare_books *b)

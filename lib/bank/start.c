@@ -15,6 +15,7 @@
 
 #include "base/clock.h"
 #include "base/fs.h"
+#include "store/store.h"
 #include "bank/admin.h"
 #include "bank/start.h"
 
@@ -40,6 +41,15 @@ bool fare_bank_may(const struct fare_conf *c, char error[FARE_ERROR_N])
 	if (geteuid() == 0 || geteuid() == st.st_uid)
 		return true;
 	snprintf(error, FARE_ERROR_N, "%.150s belongs to another user: only they, or root, may do this", c->home);
+	return false;
+}
+
+bool fare_bank_fits(const struct fare_conf *c, char error[FARE_ERROR_N])
+{
+	char store[FARE_PATH_N];
+	if (fare_path(store, sizeof store, c->home, "store"))
+		return fare_format_check(store, error);
+	snprintf(error, FARE_ERROR_N, "%.150s: the name is too long", c->home);
 	return false;
 }
 
@@ -119,7 +129,7 @@ int fare_bank_connect(const struct fare_conf *c, char error[FARE_ERROR_N])
 		}
 		/* A bank that lost the race has left; one that is recovering takes its time: not a new one at every try. */
 		if (absent && now_ms >= start_again_ms) {
-			if (!fare_bank_may(c, error) || !start_bank(c, error))
+			if (!fare_bank_may(c, error) || !fare_bank_fits(c, error) || !start_bank(c, error))
 				return -1;
 			start_again_ms = now_ms + 1000;
 		}

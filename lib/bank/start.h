@@ -13,6 +13,9 @@ enum { FARE_START_TIMEOUT_MS = 10000 };
 /* May this process ask a home's bank or start one? Only the owner of the home and root may; a bank then runs as the owner. False: one clear line in error. */
 bool fare_bank_may(const struct fare_conf *c, char error[FARE_ERROR_N]);
 
+/* Does this farebox know the format of the home's store? False: one line in error. Nothing is opened or changed. */
+bool fare_bank_fits(const struct fare_conf *c, char error[FARE_ERROR_N]);
+
 /* A connected, blocking descriptor of the admin socket of the home's bank, started if need be; -1: one clear line in error. The bank is nobody's child. */
 int fare_bank_connect(const struct fare_conf *c, char error[FARE_ERROR_N]);
 /* The same without starting one: -1 and errno ENOENT or ECONNREFUSED when none runs. */

@@ -25,6 +25,8 @@ int fare_store_backup(struct fare_store *s, const char *to)
 	pthread_mutex_unlock(&s->logs);
 	if (fare_store_has_failed(s))
 		return fare_store_error("backup", EIO);
+	if (r == 0 && !fare_format_write(to))
+		r = errno;
 	return r == 0 ? FARE_STORE_OK : fare_store_error("backup", r);
 }
 

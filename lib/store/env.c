@@ -128,6 +128,8 @@ bool fare_store_folders(const char *home, bool create, char dir[FARE_PATH_N], ch
 		snprintf(error, FARE_STORE_ERROR_N, "cannot make %.150s: %s", log_dir, strerror(errno));
 		return false;
 	}
+	if (!fare_format_check(dir, error))
+		return false;
 	if (!create && access(file, F_OK) != 0) {
 		snprintf(error, FARE_STORE_ERROR_N, "no store in %.150s (%s): farebox setup makes one", home, strerror(errno));
 		return false;
@@ -168,7 +170,7 @@ struct fare_store *fare_store_open(const char *home, bool create, char error[FAR
 		return NULL;
 	struct fare_store *s = fare_alloc(sizeof *s);
 	const char *what = "environment";
-	int r = fare_store_open_env(s, dir, DB_RECOVER);
+	int r = create && !fare_format_write(dir) ? errno : fare_store_open_env(s, dir, DB_RECOVER);
 	for (unsigned t = 0; r == 0 && t < FARE_TABLE_N; t++) {
 		what = table_names[t];
 		r = table_open(s, (enum fare_table)t, create);

@@ -28,6 +28,9 @@ struct fare_store {
 bool fare_store_folders(const char *home, bool create, char dir[FARE_PATH_N], char error[FARE_STORE_ERROR_N]);
 int fare_store_open_env(struct fare_store *s, const char *dir, u_int32_t recover);
 
+/* Writes which format the store in dir has from now on; errno. */
+bool fare_format_write(const char *dir) FARE_MUST;
+
 /* Logs what failed and why; returns FARE_STORE_FAILED. fare_store_fail also marks the store as failed: nothing is acknowledged after it. */
 int fare_store_error(const char *what, int code);
 int fare_store_fail(struct fare_store *s, const char *what, int code);

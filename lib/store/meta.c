@@ -3,6 +3,7 @@
 
 #include <stdio.h>
 
+#include "base/version.h"
 #include "store/inner.h"
 
 static const uint8_t meta_key[] = {'m', 'e', 't', 'a'};
@@ -20,8 +21,8 @@ int fare_meta_get(struct fare_view *v, struct fare_meta *out)
 	out->schema = fare_unpack_u32(&k);
 	fare_unpack_bytes(&k, out->store_id, sizeof out->store_id);
 	fare_unpack_bytes(&k, out->epoch, sizeof out->epoch);
-	if (!k.bad && out->schema != FARE_SCHEMA) {
-		snprintf(why, sizeof why, "has schema %u; this farebox knows %d", out->schema, FARE_SCHEMA);
+	if (!k.bad && (out->schema == 0 || out->schema > fare_format)) {
+		snprintf(why, sizeof why, "has schema %u; this farebox knows %u", out->schema, fare_format);
 		return fare_store_bad(FARE_TABLE_META, meta_key, sizeof meta_key, why);
 	}
 	return fare_record_end(FARE_TABLE_META, meta_key, sizeof meta_key, &k);

@@ -118,9 +118,9 @@ struct fare_usage_total {
 /* Where an entry is. */
 struct fare_place { uint64_t account, number; };
 
-enum { FARE_SCHEMA = 1, FARE_STORE_ID_N = 16, FARE_EPOCH_N = 16 };
+enum { FARE_STORE_ID_N = 16, FARE_EPOCH_N = 16 };
 struct fare_meta {
-	uint32_t schema;
+	uint32_t schema; /* fare_format of the farebox that last wrote it (base/version.h) */
 	uint8_t store_id[FARE_STORE_ID_N];
 	uint8_t epoch[FARE_EPOCH_N]; /* random, renewed when the store is made or restored */
 };

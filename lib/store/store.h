@@ -44,6 +44,9 @@ struct fare_store;
  * Opens the store of a home: recovery, then a flush (rule R6). Without create an absent store is an error. NULL on failure, with one line in error.
  * In a new store the tables are there and empty: whoever makes it puts the meta record last.
  */
+/* May this farebox open the store in that folder? A store of a later format is refused, in one line that names both versions. No store is no obstacle. */
+bool fare_format_check(const char *dir, char error[FARE_STORE_ERROR_N]) FARE_MUST;
+
 struct fare_store *fare_store_open(const char *home, bool create, char error[FARE_STORE_ERROR_N]);
 void fare_store_close(struct fare_store **s);
 bool fare_store_has_failed(const struct fare_store *s);

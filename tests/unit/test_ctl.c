@@ -150,6 +150,7 @@ static void test_key_file(void **state)
 	(void)state;
 	assert_non_null(mkdtemp(top));
 	assert_true(fare_span_copy(fare_span_of(top), conf.home, sizeof conf.home));
+	assert_true(fare_span_copy(fare_span_of("nobody"), conf.worker_user, sizeof conf.worker_user));
 	assert_true(fare_path(path, sizeof path, top, "secrets/p.key"));
 	assert_int_equal(ask_with_input("provider add p --key-file -", "sk-1\n"), CTL_MISUSE);
 	fare_buf_release(&request);

@@ -11,6 +11,7 @@
 #include "books_kit.h"
 #include "base/fs.h"
 #include "base/log.h"
+#include "base/version.h"
 
 static char home[KIT_PATH_N], rules[KIT_PATH_N + 8];
 static struct fare_store *s;
@@ -333,14 +334,41 @@ static void test_schema(void **state)
 {
 	(void)state;
 	struct fare_view w;
-	struct fare_meta meta = {.schema = FARE_SCHEMA + 1};
+	struct fare_meta meta = {.schema = fare_format + 1};
 	char error[FARE_ERROR_N];
 	assert_int_equal(fare_store_begin(s, &w), FARE_STORE_OK);
 	assert_int_equal(fare_meta_put(&w, &meta), FARE_STORE_OK);
 	assert_int_equal(fare_store_commit(&w), FARE_STORE_OK);
 	fare_store_close(&s);
 	assert_null(fare_books_open(home, true, error));
-	assert_non_null(strstr(error, "has schema 2; this farebox knows 1"));
+	assert_non_null(strstr(error, "this farebox knows"));
+	s = open_store(false);
+}
+
+static void format_as(const char *text)
+{
+	char path[FARE_PATH_N];
+	assert_true(fare_path(path, sizeof path, home, "store/FORMAT"));
+	assert_true(fare_file_write(path, text, strlen(text), 0600));
+}
+
+/* What a later farebox has written is refused before anything is opened, and by both names; what says nothing sensible is too. */
+static void test_format(void **state)
+{
+	char error[FARE_ERROR_N], want[64];
+	(void)state;
+	fare_store_close(&s);
+	snprintf(want, sizeof want, "is of farebox 9.8 (format %u)", fare_format + 1);
+	char later[32];
+	snprintf(later, sizeof later, "%u 9.8\n", fare_format + 1);
+	format_as(later);
+	assert_null(fare_store_open(home, true, error));
+	assert_non_null(strstr(error, want));
+	assert_non_null(strstr(error, fare_version));
+	format_as("new\n");
+	assert_null(fare_store_open(home, true, error));
+	assert_non_null(strstr(error, "does not say which format"));
+	format_as("1 0.0\n");
 	s = open_store(false);
 }
 
@@ -551,7 +579,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
-		T(test_open), T(test_no_home), T(test_records), T(test_scan), T(test_largest), T(test_strange_records), T(test_first_version), T(test_schema), T(test_unfinished),
+		T(test_open), T(test_no_home), T(test_records), T(test_scan), T(test_largest), T(test_strange_records), T(test_first_version), T(test_schema), T(test_format), T(test_unfinished),
 #ifdef FARE_FAULTS
 		T(test_failed_commit), T(test_failed_books),
 #endif
