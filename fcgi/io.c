@@ -113,23 +113,32 @@ static int io_fd(void *p)
 	return ((struct fare_io *)p)->fd;
 }
 
-static void put_record(struct fare_io *io, uint8_t type, size_t content_n)
+static void put_record(const struct fare_io *io, uint8_t *h, uint8_t type, size_t content_n)
 {
-	uint8_t *h = io->head + io->head_n;
 	memset(h, 0, RECORD_HEAD_N);
 	h[0] = 1;
 	h[1] = type;
 	fare_put_u16(h + 2, io->id);
 	fare_put_u16(h + 4, (uint16_t)content_n);
-	io->head_n += RECORD_HEAD_N;
 }
 
-/* What is left of the record's head, and up to n bytes of content. Content bytes taken; 0: full; -1: gone. */
-static ssize_t record_send(struct fare_io *io, const char *p, size_t n)
+/* The end of standard output and of the request, in place of a record's head. */
+static void put_end(struct fare_io *io, uint8_t end[END_N])
+{
+	put_record(io, end, STDOUT, 0);
+	put_record(io, end + RECORD_HEAD_N, END_REQUEST, RECORD_HEAD_N); /* its content: application status 0, request complete */
+	memset(end + 2 * RECORD_HEAD_N, 0, RECORD_HEAD_N);
+}
+
+/* What is left of the record's head, up to n bytes of content, and with `last`, when all of them are taken, the end. Content bytes taken; 0: full; -1: gone. */
+static ssize_t record_send(struct fare_io *io, const char *p, size_t n, bool last)
 {
 	size_t head_left = io->head_n - io->head_at;
-	struct iovec parts[2] = {{io->head + io->head_at, head_left}, {(void *)(uintptr_t)p, n}};
-	struct msghdr m = {.msg_iov = parts, .msg_iovlen = n ? 2 : 1};
+	uint8_t end[END_N];
+	struct iovec parts[3] = {{io->head + io->head_at, head_left}, {(void *)(uintptr_t)p, n}, {end, END_N}};
+	struct msghdr m = {.msg_iov = parts, .msg_iovlen = last ? 3 : 2};
+	if (last)
+		put_end(io, end);
 	ssize_t k;
 	do
 		k = sendmsg(io->fd, &m, MSG_DONTWAIT | MSG_NOSIGNAL);
@@ -138,22 +147,30 @@ static ssize_t record_send(struct fare_io *io, const char *p, size_t n)
 		return errno == EAGAIN || errno == EWOULDBLOCK ? 0 : -1;
 	size_t head_part = (size_t)k < head_left ? (size_t)k : head_left;
 	io->head_at += head_part;
-	return k - (ssize_t)head_part;
+	k -= (ssize_t)head_part;
+	if (!last || (size_t)k < n)
+		return k;
+	io->ending = true;
+	io->head_n = END_N;
+	io->head_at = (size_t)k - n;
+	memcpy(io->head, end, END_N);
+	return (ssize_t)n;
 }
 
-static ssize_t io_write(void *p, const char *bytes, size_t n)
+static ssize_t io_write(void *p, const char *bytes, size_t n, bool last)
 {
 	struct fare_io *io = p;
 	size_t taken = 0;
 	while (!io->gone && taken < n) {
 		if (io->content_left == 0) {
 			size_t content = n - taken < RECORD_MAX ? n - taken : RECORD_MAX;
-			io->head_n = io->head_at = 0;
-			put_record(io, STDOUT, content);
+			put_record(io, io->head, STDOUT, content);
+			io->head_n = RECORD_HEAD_N;
+			io->head_at = 0;
 			io->content_left = content;
 		}
 		size_t offer = n - taken < io->content_left ? n - taken : io->content_left;
-		ssize_t k = record_send(io, bytes + taken, offer);
+		ssize_t k = record_send(io, bytes + taken, offer, last && taken + offer == n && offer == io->content_left);
 		io->gone = k < 0;
 		if (k <= 0)
 			break;
@@ -171,15 +188,13 @@ static int io_finish(void *p)
 	FARE_ASSERT(io->content_left == 0);
 	if (!io->ending) {
 		io->ending = true;
-		io->head_n = io->head_at = 0;
-		put_record(io, STDOUT, 0);
-		put_record(io, END_REQUEST, RECORD_HEAD_N); /* its content: application status 0, request complete */
-		memset(io->head + io->head_n, 0, RECORD_HEAD_N);
-		io->head_n += RECORD_HEAD_N;
+		io->head_n = END_N;
+		io->head_at = 0;
+		put_end(io, io->head);
 	}
 	while (io->head_at < io->head_n) {
 		size_t before = io->head_at;
-		if (record_send(io, NULL, 0) < 0) {
+		if (record_send(io, NULL, 0, false) < 0) {
 			io->gone = true;
 			return -1;
 		}

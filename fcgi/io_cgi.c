@@ -101,8 +101,9 @@ static int cgi_fd(void *p)
 	return ((struct fare_io_cgi *)p)->output;
 }
 
-static ssize_t cgi_write(void *p, const char *bytes, size_t n)
+static ssize_t cgi_write(void *p, const char *bytes, size_t n, bool last)
 {
+	(void)last;
 	struct fare_io_cgi *io = p;
 	ssize_t k;
 	do

@@ -45,7 +45,8 @@ struct fare_io_ops {
 	void (*detach)(void *io);   /* no more input or parameters; frees their memory */
 	/* For the thread that answers; none blocks. */
 	int (*fd)(void *io);        /* to wait on: writable, or (input read to its end) any event but writable: the caller is gone */
-	ssize_t (*write)(void *io, const char *p, size_t n); /* bytes taken; 0: full now, -1: gone. Offer what was not taken again, unchanged, before anything else */
+	/* Bytes taken; 0: full now, -1: gone. Offer what was not taken again, unchanged, before anything else. last: nothing follows but finish, so the end may go out with them. */
+	ssize_t (*write)(void *io, const char *p, size_t n, bool last);
 	int (*finish)(void *io);    /* after the last byte: 1 done, 0 full now, call again, -1 gone */
 	void (*close)(void *io);    /* frees it. A doorman's may block up to 2 s when input was left unread */
 };

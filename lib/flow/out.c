@@ -36,7 +36,7 @@ bool fare_out_gone(struct fare_call *c)
 static bool write_out(struct fare_call *c)
 {
 	while (c->out_at < c->out.n) {
-		ssize_t n = c->ops->write(c->io, c->out.p + c->out_at, c->out.n - c->out_at);
+		ssize_t n = c->ops->write(c->io, c->out.p + c->out_at, c->out.n - c->out_at, c->over && !c->broken);
 		if (n < 0)
 			return false;
 		if (n == 0)

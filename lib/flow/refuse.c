@@ -21,7 +21,7 @@ static bool wait_writable(struct fare_call *c)
 bool fare_call_say(struct fare_call *c, struct fare_span text)
 {
 	while (text.n) {
-		ssize_t n = c->ops->write(c->io, text.p, text.n);
+		ssize_t n = c->ops->write(c->io, text.p, text.n, false);
 		if (n < 0 || (n == 0 && !wait_writable(c)))
 			return false;
 		text.p += n;

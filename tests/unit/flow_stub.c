@@ -193,8 +193,9 @@ static void io_discard(void *p) { atomic_store(&((struct stub_io *)p)->discarded
 static void io_detach(void *p) { ((struct stub_io *)p)->params = NULL; }
 static int io_fd(void *p) { return ((struct stub_io *)p)->app; }
 
-static ssize_t io_write(void *p, const char *bytes, size_t n)
+static ssize_t io_write(void *p, const char *bytes, size_t n, bool last)
 {
+	(void)last;
 	ssize_t k = send(((struct stub_io *)p)->app, bytes, n < 16384 ? n : 16384, MSG_DONTWAIT | MSG_NOSIGNAL);
 	return k >= 0 ? k : errno == EAGAIN ? 0 : -1;
 }

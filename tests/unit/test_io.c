@@ -131,8 +131,8 @@ static void test_request_and_answer(void **state)
 	assert_int_equal(atomic_load(&budget.used), 0);
 	fare_io_ops.detach(io);
 	assert_null(fare_io_ops.param(io, "REQUEST_URI"));
-	assert_int_equal(fare_io_ops.write(io, "Status: 200 OK\r\n\r\n", 18), 18);
-	assert_int_equal(fare_io_ops.write(io, "body", 4), 4);
+	assert_int_equal(fare_io_ops.write(io, "Status: 200 OK\r\n\r\n", 18, false), 18);
+	assert_int_equal(fare_io_ops.write(io, "body", 4, false), 4);
 	assert_int_equal(fare_io_ops.finish(io), 1);
 	fare_io_ops.close(io);
 	assert_true(got(web, &out));
@@ -162,7 +162,7 @@ static void refused(struct fare_io *io)
 	struct fare_buf out;
 	fare_buf_init(&out, 1000);
 	fare_io_ops.discard(io);
-	assert_int_equal(fare_io_ops.write(io, "no", 2), 2);
+	assert_int_equal(fare_io_ops.write(io, "no", 2, false), 2);
 	assert_int_equal(fare_io_ops.finish(io), 1);
 	fare_io_ops.close(io);
 	assert_true(got(web, &out));
@@ -317,7 +317,7 @@ static void test_full(void **state)
 	while (at < N) {
 		/* Offered in ever other sizes, as a relay does. */
 		size_t offer = at % 7 ? 100000 : 5000;
-		ssize_t n = fare_io_ops.write(io, text + at, N - at < offer ? N - at : offer);
+		ssize_t n = fare_io_ops.write(io, text + at, N - at < offer ? N - at : offer, N - at <= offer);
 		assert_true(n >= 0);
 		at += (size_t)n;
 		if (n == 0) {
@@ -350,7 +350,7 @@ static void test_gone_while_writing(void **state)
 	assert_int_equal(read_body(io, 100, &body), FARE_BODY_WHOLE);
 	body_free(&body);
 	shutdown(web, SHUT_RDWR);
-	assert_int_equal(fare_io_ops.write(io, "x", 1), -1);
+	assert_int_equal(fare_io_ops.write(io, "x", 1, false), -1);
 	assert_int_equal(fare_io_ops.finish(io), -1);
 	fare_io_ops.close(io);
 }
