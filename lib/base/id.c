@@ -15,15 +15,34 @@ static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static uint64_t last_ms; /* runs ahead of the clock when it steps back, or when ids are made faster than they can be counted */
 static unsigned last_count;
 
+/* Random bytes for the next ids: the kernel is asked once for many. A child process does not go on with its parent's. */
+static uint8_t pool[512];
+static size_t pool_left;
+static pthread_once_t pool_once = PTHREAD_ONCE_INIT;
+
+static void pool_forget(void) { pool_left = 0; }
+static void pool_init(void) { pthread_atfork(NULL, NULL, pool_forget); }
+
+static void pool_take(struct fare_id *id)
+{
+	if (pool_left == 0) {
+		if (!fare_random(pool, sizeof pool))
+			fare_fatal("no random numbers from the kernel");
+		pool_left = sizeof pool;
+	}
+	pool_left -= sizeof id->b;
+	memcpy(id->b, pool + pool_left, sizeof id->b);
+}
+
 struct fare_id fare_id_new(void)
 {
 	struct fare_id id;
-	if (!fare_random(id.b, sizeof id.b))
-		fare_fatal("no random numbers from the kernel");
-	unsigned start = fare_get_u16(id.b + 6) & COUNT_START_MAX;
 	uint64_t now_ms = fare_clock_wall_ms();
+	pthread_once(&pool_once, pool_init);
 
 	pthread_mutex_lock(&lock);
+	pool_take(&id);
+	unsigned start = fare_get_u16(id.b + 6) & COUNT_START_MAX;
 	if (now_ms > last_ms) {
 		last_ms = now_ms;
 		last_count = start;

@@ -1,4 +1,4 @@
-/* Upstream keys: read from the file or the environment that a provider names, kept in memory, read anew when the file changes. Never logged. */
+/* Upstream keys: read from the file or the environment that a provider names, kept in memory, read anew within a second when the file changes. Never logged. */
 #ifndef FARE_FLOW_SECRETS_H
 #define FARE_FLOW_SECRETS_H
 
