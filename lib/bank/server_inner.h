@@ -21,6 +21,9 @@ struct fare_writer {
 	pthread_mutex_t lock;
 	pthread_cond_t more, stop;
 	struct fare_job *first, **last; /* lock */
+	unsigned waiting;               /* lock: jobs in the queue */
+	bool hurry;                     /* lock: somebody waits for one of them */
+	bool resting;                   /* lock: until the next batch may begin */
 	bool stopping;                  /* lock */
 };
 void fare_writer_start(struct fare_bank *b);

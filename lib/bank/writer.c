@@ -9,7 +9,11 @@
 #include "base/log.h"
 #include "bank/server_inner.h"
 
-enum { BATCH_MAX = 8192, CHECKPOINT_S = 60 };
+/*
+ * Nobody waits for a call's entry: under load batches of such begin BATCH_GAP_MS apart (sooner when BATCH_ENOUGH have come), because a flush costs the same for one as for
+ * many. What somebody waits for is written at once.
+ */
+enum { BATCH_MAX = 8192, BATCH_ENOUGH = 256, BATCH_GAP_MS = 5, CHECKPOINT_S = 60 };
 
 struct batch {
 	struct fare_post_node node;
@@ -37,14 +41,29 @@ static void batch_durable(struct fare_post_node *node)
 	free(batch);
 }
 
-static struct fare_job *take(struct fare_writer *w, bool *stop)
+static bool must_write(const struct fare_writer *w) { return w->hurry || w->stopping || w->waiting >= BATCH_ENOUGH; }
+
+/* With the lock held, which is given up meanwhile. */
+static void rest(struct fare_writer *w, const struct timespec *until)
+{
+	w->resting = true;
+	while (!must_write(w) && pthread_cond_timedwait(&w->more, &w->lock, until) == 0)
+		;
+	w->resting = false;
+}
+
+static struct fare_job *take(struct fare_writer *w, const struct timespec *not_before, bool *stop)
 {
 	pthread_mutex_lock(&w->lock);
+	rest(w, not_before);
 	while (!w->first && !w->stopping)
 		pthread_cond_wait(&w->more, &w->lock);
 	struct fare_job *first = w->first, *last = first;
-	for (int n = 1; last && last->next && n < BATCH_MAX; n++)
+	unsigned n = first ? 1 : 0;
+	for (; last && last->next && n < BATCH_MAX; n++)
 		last = last->next;
+	w->waiting -= n;
+	w->hurry = w->hurry && w->waiting;
 	if (last) {
 		w->first = last->next;
 		last->next = NULL;
@@ -83,11 +102,19 @@ static void write_batch(struct fare_books *books, struct fare_job *first)
 static void *write_all(void *bank)
 {
 	struct fare_bank *b = bank;
+	struct timespec next;
+	clock_gettime(CLOCK_MONOTONIC, &next);
 	for (;;) {
 		bool stop;
-		struct fare_job *first = take(&b->writer, &stop);
+		struct fare_job *first = take(&b->writer, &next, &stop);
 		if (stop)
 			return NULL;
+		clock_gettime(CLOCK_MONOTONIC, &next);
+		next.tv_nsec += BATCH_GAP_MS * 1000000L;
+		if (next.tv_nsec >= 1000000000L) {
+			next.tv_sec++;
+			next.tv_nsec -= 1000000000L;
+		}
 		write_batch(b->books, first);
 		struct batch *batch = fare_alloc(sizeof *batch);
 		*batch = (struct batch){.node.fn = batch_durable, .bank = b, .first = first};
@@ -119,8 +146,12 @@ static void *checkpoint_all(void *bank)
 void fare_writer_start(struct fare_bank *b)
 {
 	struct fare_writer *w = &b->writer;
+	pthread_condattr_t monotonic;
 	pthread_mutex_init(&w->lock, NULL);
-	pthread_cond_init(&w->more, NULL);
+	pthread_condattr_init(&monotonic);
+	pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+	pthread_cond_init(&w->more, &monotonic);
+	pthread_condattr_destroy(&monotonic);
 	pthread_cond_init(&w->stop, NULL);
 	w->last = &w->first;
 	if (pthread_create(&w->thread, NULL, write_all, b) != 0 || pthread_create(&w->checkpointer, NULL, checkpoint_all, b) != 0)
@@ -134,8 +165,12 @@ void fare_writer_post(struct fare_bank *b, struct fare_job *job)
 	pthread_mutex_lock(&w->lock);
 	*w->last = job;
 	w->last = &job->next;
-	pthread_cond_signal(&w->more);
+	w->waiting++;
+	w->hurry = w->hurry || !job->hold;
+	bool wake = w->resting ? must_write(w) : w->waiting == 1;
 	pthread_mutex_unlock(&w->lock);
+	if (wake)
+		pthread_cond_signal(&w->more);
 }
 
 void fare_writer_stop(struct fare_bank *b)
