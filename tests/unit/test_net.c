@@ -183,7 +183,8 @@ struct seen {
 	struct fare_buf body;
 	struct fare_transfer *t;
 	char type[64], two[16], retry[16];
-	bool sent, pauses, aborts_at_data;
+	bool sent, aborts_at_data;
+	int pauses; /* still to make */
 	size_t at_pause;
 	struct fare_timer *resume;
 };
@@ -221,11 +222,13 @@ static void on_data(void *arg, const char *p, size_t n)
 		fare_transfer_abort(&s->t);
 		if (--running == 0)
 			fare_loop_stop(loop);
-	} else if (s->pauses && !s->at_pause) {
+	} else if (s->pauses) {
+		s->pauses--;
 		s->at_pause = s->body.n;
 		fare_transfer_pause(s->t);
-		s->resume = fare_timer_new(loop, on_resume, s);
-		fare_timer_set(s->resume, 200);
+		if (!s->resume)
+			s->resume = fare_timer_new(loop, on_resume, s);
+		fare_timer_set(s->resume, s->pauses ? 1 : 200);
 	}
 }
 
@@ -235,6 +238,8 @@ static void on_done(void *arg, enum fare_net_result result)
 	s->result = result;
 	s->dones++;
 	s->t = NULL;
+	if (s->resume)
+		fare_timer_clear(s->resume);
 	if (--running == 0)
 		fare_loop_stop(loop);
 }
@@ -397,15 +402,35 @@ static void test_body_max(void **state)
 
 static void test_pause(void **state)
 {
-	struct seen s = {.pauses = true};
+	struct seen s = {.pauses = 100};
 	(void)state;
 	begin(&s, "127.0.0.1", "/big", "{}", (struct fare_net_timeouts){20000, 20000, 150, 20000}, 0); /* a pause is no silence */
 	run();
 	assert_int_equal(s.result, FARE_NET_OK);
 	assert_int_equal(s.body.n, BIG);
-	assert_true(s.at_pause > 0);
+	assert_int_equal(s.pauses, 0);
 	fare_timer_free(&s.resume);
 	fare_buf_release(&s.body);
+}
+
+/* Nothing may wait for a caller who pauses: the first piece that does ends it, and no other transfer. */
+static void test_unread(void **state)
+{
+	struct fare_net_settings settings = {.connections_max = 16, .held_max = 1};
+	struct seen s = {.pauses = 1}, other = {0};
+	(void)state;
+	fare_net_free(&net);
+	net = fare_net_new(loop, &settings);
+	begin(&s, "127.0.0.1", "/big", "{}", LONG, 0);
+	begin(&other, "127.0.0.1", "/big", "{}", LONG, 0);
+	run();
+	assert_int_equal(s.result, FARE_NET_UNREAD);
+	assert_int_equal(s.body.n, s.at_pause);
+	assert_int_equal(other.result, FARE_NET_OK);
+	assert_int_equal(other.body.n, BIG);
+	fare_timer_free(&s.resume);
+	fare_buf_release(&s.body);
+	fare_buf_release(&other.body);
 }
 
 static void test_abort_within_data(void **state)
@@ -458,7 +483,7 @@ int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, client_new, client_free)
 	const struct CMUnitTest tests[] = {
-		T(test_whole), T(test_early_hints_and_chunks), T(test_misbehaviour), T(test_refused_and_unknown), T(test_timeouts), T(test_body_max), T(test_pause),
+		T(test_whole), T(test_early_hints_and_chunks), T(test_misbehaviour), T(test_refused_and_unknown), T(test_timeouts), T(test_body_max), T(test_pause), T(test_unread),
 		T(test_abort_within_data), T(test_no_second_delivery), T(test_slow_lookup),
 	};
 	return cmocka_run_group_tests(tests, start_server, NULL);
