@@ -32,6 +32,8 @@ struct fare_doormen {
 	bool stopped;
 };
 
+static _Thread_local struct fare_doormen *at_door; /* whose door this thread stands at */
+
 static void *doorman_run(void *arg);
 
 /* With the lock held. */
@@ -97,23 +99,33 @@ static bool doorman_stays(struct fare_doormen *d)
 	return stays;
 }
 
+void fare_doormen_step_aside(void)
+{
+	struct fare_doormen *d = at_door;
+	if (!d)
+		return;
+	at_door = NULL;
+	pthread_mutex_unlock(&d->door);
+	doorman_busy(d);
+}
+
 static void *doorman_run(void *arg)
 {
 	struct fare_doormen *d = arg;
 	prctl(PR_SET_NAME, "farebox-doorman");
-	for (;;) {
-		pthread_mutex_lock(&d->door);
+	do {
+		if (!at_door)
+			pthread_mutex_lock(&d->door);
+		at_door = d;
 		int fd = door_wait(d);
-		pthread_mutex_unlock(&d->door);
-		doorman_busy(d);
+		if (fd < 0 || !fare_io_is_whole(fd))
+			fare_doormen_step_aside();
 		if (fd < 0)
 			break;
 		struct fare_io *io = fare_io_begin(fd);
 		if (io)
 			fare_gate_serve(d->gate, &fare_io_ops, io);
-		if (!doorman_stays(d))
-			break;
-	}
+	} while (at_door || doorman_stays(d));
 	pthread_mutex_lock(&d->lock);
 	d->all--;
 	pthread_cond_broadcast(&d->left);

@@ -17,7 +17,7 @@
 #include "io.h"
 #include "io_body.h"
 
-enum { RECORD_HEAD_N = 8, END_N = 3 * RECORD_HEAD_N, RECORD_MAX = 65528, STDOUT = 6, END_REQUEST = 3, LINGER_MS = 2000 };
+enum { RECORD_HEAD_N = 8, END_N = 3 * RECORD_HEAD_N, RECORD_MAX = 65528, RESPONDER = 1, BEGIN_REQUEST = 1, END_REQUEST = 3, PARAMS = 4, STDIN = 5, STDOUT = 6, PEEK_N = 64 * 1024, LINGER_MS = 2000 };
 
 struct fare_io {
 	struct fare_input in; /* first */
@@ -51,6 +51,25 @@ static size_t read_piece(struct fare_input *input, char *out, size_t room)
 		input->stopped = why == EAGAIN || why == EWOULDBLOCK ? FARE_BODY_SLOW : FARE_BODY_GONE;
 	input->read_n += n;
 	return n;
+}
+
+/* By a look at the records that are there: of one request, its parameters to their end, then its input to its end. */
+bool fare_io_is_whole(int fd)
+{
+	uint8_t p[PEEK_N];
+	ssize_t n = recv(fd, p, sizeof p, MSG_PEEK | MSG_DONTWAIT);
+	bool params_end = false;
+	for (size_t at = 0; n > 0 && at + RECORD_HEAD_N <= (size_t)n; ) {
+		const uint8_t *h = p + at;
+		size_t content = fare_get_u16(h + 4);
+		if (memcmp(h + 2, p + 2, 2) != 0 || h[1] != (at == 0 ? BEGIN_REQUEST : params_end ? STDIN : PARAMS))
+			return false;
+		if (params_end && content == 0)
+			return fare_get_u16(p + RECORD_HEAD_N) == RESPONDER;
+		params_end = params_end || (at && content == 0);
+		at += RECORD_HEAD_N + content + h[6];
+	}
+	return false;
 }
 
 struct fare_io *fare_io_begin(int fd)

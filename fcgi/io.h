@@ -12,6 +12,8 @@ struct fare_io;
 
 /* Before the first thread starts. */
 bool fare_io_init(void) FARE_MUST;
+/* Has all of a request come, so that reading it will not wait? */
+bool fare_io_is_whole(int fd);
 /* Takes a connection that was accepted (blocking, close-on-exec) and reads its parameters, waiting FARE_BODY_WAIT_S for each piece. NULL: no request came; fd is closed. */
 struct fare_io *fare_io_begin(int fd);
 extern const struct fare_io_ops fare_io_ops;

@@ -83,6 +83,7 @@ int fare_worker_main(const struct fare_conf *conf, int worker_no, int listen_fd,
 	files_raise(slots);
 	if (signal_fd < 0 || !fare_io_init())
 		fare_fatal("worker %d cannot start", worker_no);
+	gate.waits = fare_doormen_step_aside;
 	gate.secrets = fare_secrets_new();
 	gate.catalogs = fare_catalogs_new(conf->run);
 	gate.journal = fare_journal_new(conf->home, conf->run);

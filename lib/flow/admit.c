@@ -52,6 +52,7 @@ bool fare_step_check(struct fare_call *c)
 	struct fare_admit ask = {.call_id = c->id, .key = c->key, .bound = FARE_NO_BOUND, .choices = 1};
 	struct fare_admit_answer answer = {0};
 	memcpy(ask.ip, c->ip, sizeof ask.ip);
+	fare_gate_waits(c->gate);
 	enum fare_asked asked = fare_link_check(c->gate->link, &ask, &answer, (uint64_t)c->gate->conf->admit_timeout_ms);
 	if (c->route == FARE_ROUTE_HEALTHZ && asked == FARE_ASKED_ANSWERED)
 		return true;

@@ -24,7 +24,13 @@ struct fare_gate {
 	struct fare_journal *journal; /* NULL: none is kept */
 	struct fare_budget budget; /* of request bodies */
 	struct fare_counts counts;
+	void (*waits)(void); /* the calling thread is about to wait for the bank or for a caller; NULL: nobody wants to know */
 };
+static inline void fare_gate_waits(const struct fare_gate *g)
+{
+	if (g->waits)
+		g->waits();
+}
 
 /* Serves one request: answers it here, or hands it to the relay. Takes io. Blocks for its body and for the bank. */
 void fare_gate_serve(struct fare_gate *g, const struct fare_io_ops *ops, void *io);

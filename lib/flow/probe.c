@@ -52,6 +52,7 @@ static void probe_stream(struct fare_call *c, const char *path)
 	fare_buf_add_str(&head, "Content-Type: text/event-stream\r\nCache-Control: no-cache\r\nX-Accel-Buffering: no\r\n\r\ndata: first\n\n");
 	bool there = fare_call_say(c, fare_buf_span(&head)), seen = false;
 	fare_buf_release(&head);
+	fare_gate_waits(c->gate);
 	while (there && !seen && fare_clock_boot_ms() < end_ms) {
 		poll(NULL, 0, LOOK_MS);
 		seen = lstat(path, &st) != 0 && errno == ENOENT;

@@ -12,6 +12,7 @@ static bool wait_writable(struct fare_call *c)
 {
 	struct pollfd w = {.fd = c->ops->fd(c->io), .events = POLLOUT};
 	int n;
+	fare_gate_waits(c->gate);
 	do
 		n = poll(&w, 1, SAY_WAIT_MS);
 	while (n < 0 && errno == EINTR);

@@ -72,6 +72,40 @@ static struct fare_io *begin(void)
 	return io;
 }
 
+/* At each record but the last, something is still to come. */
+static void test_whole(void **state)
+{
+	static const uint8_t responder[8] = {0, 1}, filter[8] = {0, 3};
+	(void)state;
+	assert_false(fare_io_is_whole(app));
+	record(BEGIN, responder, 8);
+	assert_false(fare_io_is_whole(app));
+	param("REQUEST_METHOD", "POST");
+	assert_false(fare_io_is_whole(app));
+	record(PARAMS, "", 0);
+	assert_false(fare_io_is_whole(app));
+	record(STDIN, "body", 4);
+	assert_false(fare_io_is_whole(app));
+	record(STDIN, "", 0);
+	assert_true(fare_io_is_whole(app));
+	struct fare_io *io = fare_io_begin(app);
+	assert_non_null(io);
+	fare_io_ops.discard(io);
+	fare_io_ops.close(io);
+	const struct { const uint8_t *begin; uint8_t first, second; } not_so[] = {{filter, PARAMS, STDIN}, {responder, STDIN, PARAMS}, {responder, STDIN, STDIN}};
+	for (size_t i = 0; i < FARE_ARRAY_N(not_so); i++) {
+		int pair[2];
+		close(web);
+		assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, pair), 0);
+		web = pair[1];
+		record(BEGIN, not_so[i].begin, 8);
+		record(not_so[i].first, "", 0);
+		record(not_so[i].second, "", 0);
+		assert_false(fare_io_is_whole(pair[0]));
+		close(pair[0]);
+	}
+}
+
 static struct fare_budget budget;
 static enum fare_body_end read_body(struct fare_io *io, size_t max, struct fare_body *out)
 {
@@ -359,7 +393,7 @@ int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, pair_open, pair_close)
 	const struct CMUnitTest tests[] = {
-		T(test_request_and_answer), T(test_body_without_length), T(test_too_large), T(test_too_large_without_length), T(test_no_room),
+		T(test_whole), T(test_request_and_answer), T(test_body_without_length), T(test_too_large), T(test_too_large_without_length), T(test_no_room),
 		T(test_left_while_reading), T(test_promised_length), T(test_large_body), T(test_no_request), T(test_full), T(test_gone_while_writing),
 	};
 	if (!fare_io_init())
