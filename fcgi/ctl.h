@@ -32,6 +32,7 @@ enum ctl_kind {
 	CTL_BOUND_FIELD,
 	CTL_KEY_FILE,   /* a path, or "-": read here and kept in the home */
 	CTL_VARIABLE,   /* of the environment */
+	CTL_CIDRS,      /* addresses and networks; "": any */
 	CTL_DIR,        /* a folder; sent as an absolute path, of the store in it */
 	CTL_BY,         /* account, key, model or day */
 	CTL_FLAG,       /* true when given */

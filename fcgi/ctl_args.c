@@ -11,6 +11,7 @@
 #include "base/secret.h"
 #include "money/amount.h"
 #include "bank/books.h"
+#include "bank/match.h"
 
 #include "ctl.h"
 
@@ -127,6 +128,7 @@ static const char *kind_wants(enum ctl_kind kind)
 		[CTL_DIR] = "a usable path",
 		[CTL_BY] = "account, key, model or day",
 		[CTL_VARIABLE] = "the name of an environment variable",
+		[CTL_CIDRS] = "a list like 10.1.0.0/16,2001:db8::/32",
 	};
 	return wants[kind];
 }
@@ -171,6 +173,8 @@ static bool value_add(const struct ctl_arg *a, struct fare_span s, struct fare_b
 		return ctl_dir(s.p, path) && fare_path(store, sizeof store, path, "store") && fare_buf_add_json(out, fare_span_of(store));
 	case CTL_BY:
 		return (fare_span_is(s, "account") || fare_span_is(s, "key") || fare_span_is(s, "model") || fare_span_is(s, "day")) && fare_buf_add_json(out, s);
+	case CTL_CIDRS:
+		return is_text(s) && fare_match_cidrs_valid(s.p) && fare_buf_add_json(out, s);
 	case CTL_VARIABLE:
 		return is_variable(s) && fare_buf_add_json(out, s);
 	case CTL_FLAG:

@@ -12,7 +12,7 @@
 #define NOT_YET(option, value) {.word = option, .kind = CTL_NOT_YET, .shown = value}
 #define KEY_OPTIONS \
 	{.word = "--name", .member = "name", .kind = CTL_TEXT, .shown = "N"}, {.word = "--expires", .member = "expires", .kind = CTL_EXPIRES, .shown = "WHEN"}, \
-		{.word = "--models", .member = "models", .kind = CTL_TEXT, .shown = "GLOBS"}, {.word = "--ip", .member = "ip", .kind = CTL_TEXT, .shown = "CIDRS"}, \
+		{.word = "--models", .member = "models", .kind = CTL_TEXT, .shown = "GLOBS"}, {.word = "--ip", .member = "ip", .kind = CTL_CIDRS, .shown = "CIDRS"}, \
 		NOT_YET("--rpm", "N"), NOT_YET("--tpm", "N"), NOT_YET("--concurrency", "N"), NOT_YET("--budget", "AMOUNT/PERIOD")
 #define ACCOUNT_OPTIONS \
 	{.word = "--credit-limit", .member = "credit_limit", .kind = CTL_AMOUNT_0, .shown = "AMOUNT"}, \

@@ -10,13 +10,14 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/fs.h"
 #include "base/log.h"
 #include "bank/start.h"
 
 #include "keeper.h"
 
-enum { RETRY_MS = 1000 };
+enum { RETRY_MS = 1000, SAY_AGAIN_MS = 60 * 1000 };
 static const char keep[] = "{\"op\":\"keep\"}\n";
 
 static void signals_block(bool on)
@@ -68,6 +69,7 @@ static void *minder_run(void *arg)
 {
 	struct fare_minder *m = arg;
 	char error[FARE_ERROR_N];
+	uint64_t say_at_ms = 0;
 	signals_block(true);
 	for (;;) {
 		bool stop = m->bank_fd >= 0 ? wait_hangup(m, m->bank_fd) : wait_stop(m, RETRY_MS);
@@ -77,10 +79,14 @@ static void *minder_run(void *arg)
 		if (stop)
 			return NULL;
 		m->bank_fd = bank_connect(m, error);
-		if (m->bank_fd < 0)
-			fare_log(FARE_ALARM, "no bank: %s", error);
-		else
+		uint64_t now_ms = fare_clock_boot_ms();
+		if (m->bank_fd >= 0) {
 			fare_log(FARE_WARN, "connected to the bank anew");
+			say_at_ms = 0;
+		} else if (now_ms >= say_at_ms) {
+			fare_log(FARE_ALARM, "no bank: %s", error);
+			say_at_ms = now_ms + SAY_AGAIN_MS;
+		}
 	}
 }
 

@@ -122,6 +122,21 @@ rc=0
 wait $stream || rc=$?
 is "reload: the running stream was not cut" "0 1" "$rc $(grep -c '\[DONE\]' "$tmp/stream")"
 
+# What goes from one program to the next does not pile up.
+descriptors() { find "/proc/$(keeper)/fd" -type l | wc -l; }
+descriptors_are() { [ "$(descriptors)" -eq "$1" ]; }
+reloads() { grep -c "keeper.*reload: farebox" "$tmp/home/farebox.log"; }
+reloaded() { [ "$(reloads)" -gt "$1" ]; }
+had=$(descriptors)
+for _ in 1 2 3; do
+	before=$(workers | sort) count=$(reloads)
+	farebox reload >/dev/null
+	check "reload again" wait_until 20 reloaded "$count"
+	check "reload again: the old workers end" wait_until 30 none_of_before
+done
+check "after reloads the keeper has as many descriptors as before ($had)" wait_until 10 descriptors_are "$had"
+is "after reloads: a call" 200 "$(code)"
+
 before=$(workers | sort)
 settings '{"workers": 0}'
 rc=0

@@ -140,4 +140,16 @@ printf '{"listen_group": "%s"}\n' "$web" >$home/farebox.json
 has "start: the web server's user is answered" '"ok"' "$(healthz "$web" | tr -d ' \n')"
 is "start: users" "farebox farebox-worker farebox-worker" "$(for pid in "$("$farebox" status --json | field bank_pid)" $(pgrep -P "$("$farebox" status --json | field keeper_pid)"); do user_of "$pid"; done | tr '\n' ' ' | sed 's/ $//')"
 "$farebox" stop >/dev/null
+
+# Where systemd runs and has the units, start and stop are its.
+mkdir -p /run/systemd/system "$tmp/bin"
+printf '#!/bin/sh\necho "$*" >>%s/systemctl\n' "$tmp" >"$tmp/bin/systemctl"
+chmod 755 "$tmp/bin/systemctl"
+PATH=$tmp/bin:$PATH "$farebox" start >"$tmp/out"
+PATH=$tmp/bin:$PATH "$farebox" stop >>"$tmp/out"
+is "under systemd: start and stop" "-q is-enabled farebox.socket;start farebox.socket farebox.service;-q is-enabled farebox.socket;--no-block stop farebox.socket farebox.service;" \
+	"$(tr '\n' ';' <"$tmp/systemctl")"
+: >"$tmp/systemctl"
+FAREBOX_UNIT=1 PATH=$tmp/bin:$PATH "$farebox" stop >>"$tmp/out"
+is "under systemd: what the unit itself runs" "" "$(cat "$tmp/systemctl")"
 finish

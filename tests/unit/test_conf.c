@@ -10,6 +10,7 @@
 
 #include "base/buf.h"
 #include "conf/conf.h"
+#include "conf/program.h"
 
 #include "unit.h"
 
@@ -260,12 +261,35 @@ static void test_program(void **state)
 	assert_string_equal(strrchr(found, '/'), "/test_conf");
 }
 
+/* A program that is asked whether it would do: yes, or its first line says why not. */
+static void test_program_check(void **state)
+{
+	char sh[] = "/bin/sh", c[] = "-c", yes[] = "echo fine >&2", no[] = "echo too new >&2; echo and more >&2; exit 3", silent[] = "exit 1", none[] = "/bin/none-such", path[FARE_PATH_N];
+	char *argv[] = {sh, c, yes, NULL};
+	(void)state;
+	assert_true(fare_program_check(argv, error));
+	argv[2] = no;
+	assert_false(fare_program_check(argv, error));
+	assert_string_equal(error, "too new");
+	argv[2] = silent;
+	assert_false(fare_program_check(argv, error));
+	assert_non_null(strstr(error, "does not say why"));
+	argv[0] = none;
+	assert_false(fare_program_check(argv, error));
+	assert_non_null(strstr(error, "/bin/none-such cannot be run"));
+	assert_false(fare_program_replaced("test_conf", path));
+	assert_int_equal(setenv("FAREBOX_LIBEXEC", "/bin", 1), 0);
+	assert_true(fare_program_replaced("sh", path));
+	assert_string_equal(path, "/bin/sh");
+	assert_int_equal(unsetenv("FAREBOX_LIBEXEC"), 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_defaults), cmocka_unit_test(test_values), cmocka_unit_test(test_refused), cmocka_unit_test(test_bounds),
 		cmocka_unit_test(test_longest_text), cmocka_unit_test(test_file_limit), cmocka_unit_test(test_sample), cmocka_unit_test(test_home),
-		cmocka_unit_test(test_program),
+		cmocka_unit_test(test_program), cmocka_unit_test(test_program_check),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
