@@ -119,10 +119,16 @@ may farebox yes "commands the bank" "$farebox" balance a
 may "$web" no "stops it" "$farebox" stop
 
 workers=$(pgrep -P "$keeper" | sort)
+# As after an upgrade: the bank's file is another one.
+bank_file=$(readlink "/proc/$bank/exe")
+cp "$bank_file" "$bank_file.new"
+mv "$bank_file.new" "$bank_file"
 # shellcheck disable=SC2046
 service $(unit ExecReload) >/dev/null
 none_of_before() { for pid in $workers; do ! kill -0 "$pid" 2>/dev/null || return 1; done; }
 check "reload: other workers, the same keeper" wait_until 30 none_of_before
+bank_is_new() { [ "$(readlink "/proc/$("$farebox" status --json | field bank_pid)/exe")" = "$bank_file" ]; }
+check "reload: the bank has made room for its new file" wait_until 20 bank_is_new
 is "reload: users" "root farebox farebox-worker farebox-worker" "$(for pid in "$keeper" "$("$farebox" status --json | field bank_pid)" $(pgrep -P "$keeper"); do user_of "$pid"; done | tr '\n' ' ' | sed 's/ $//')"
 has "reload: a paid call" '"choices"' "$(call)"
 # shellcheck disable=SC2046
