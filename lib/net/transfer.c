@@ -125,6 +125,7 @@ static bool send_again(struct fare_transfer *t)
 	t->phase = FARE_NET_CONNECTING;
 	t->active_ms = fare_clock_boot_ms();
 	t->error[0] = 0;
+	fare_timer_set(t->timer, 1); /* looks at the deadlines of this phase */
 	curl_multi_remove_handle(t->net->multi, t->easy);
 	if (t->again == AGAIN_MAX) /* another kept connection may be no better */
 		curl_easy_setopt(t->easy, CURLOPT_FRESH_CONNECT, 1L);

@@ -137,6 +137,13 @@ web_start nginx
 ask h2
 is "a call" 200 "$status"
 is "by HTTP/2" "HTTP/2.0" "$(versions "$p_h2")"
+{
+	printf '{"model":"h2","max_tokens":20,"messages":[{"role":"user","content":"'
+	head -c 5000000 /dev/zero | tr '\0' x
+	printf '"}]}'
+} >"$tmp/large"
+is "a body of 5 MB" 200 "$(curl -q -s -m 60 -o "$tmp/answer" -w '%{http_code}' "http://127.0.0.1:$port/v1/chat/completions" -H "Authorization: Bearer $(cat "$tmp/key")" \
+	-H 'Content-Type: application/json' --data-binary "@$tmp/large")"
 calls_of "$tmp/out" 600 60 h2 || :
 is "600 calls, 60 at a time" "600 x 200" "$(statuses "$tmp/out")"
 is "every stream whole" 300 "$(awk '$5 == 1 && $6 == 1' "$tmp/out" | wc -l)"
