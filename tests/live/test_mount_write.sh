@@ -36,8 +36,11 @@ cp "$here/../../etc/farebox.json" "$FAREBOX_HOME/"
 farebox setup >/dev/null
 
 differs() { for tree in $trees; do diff -r "$tmp/$tree.$1" "/etc/$tree" | grep -v '^Only in /etc/nginx: .*before-farebox' || :; done; }
-# shellcheck source-path=SCRIPTDIR source=../../bin/mount-write
-places() { (. "$here/../../bin/mount-write" && mount_places '' | sed "s|$FAREBOX_HOME|HOME|"); }
+# The mounts there are, by their first lines.
+places() {
+	cat /dev/null /etc/lighttpd/conf-enabled/90-farebox*.conf /etc/nginx/snippets/farebox*.conf /etc/apache2/conf-enabled/farebox*.conf 2>/dev/null |
+		sed -n "s|^# farebox mount \(.*\) --home $FAREBOX_HOME|\1|p"
+}
 fails() { # NAME WANTED-EXIT PART ARGUMENT...
 	name=$1 wanted=$2 part=$3
 	shift 3
@@ -62,10 +65,10 @@ for server in lighttpd nginx apache; do
 	is "$server: again" unchanged "$(farebox mount $server --write)"
 	is "$server: again: nothing differs" "" "$(diff -r "$tmp/$tree.once" "/etc/$tree")"
 	farebox mount $server --prefix /ai --write >/dev/null
-	is "$server: at a prefix too: both are there" "$server /ai HOME
-$server - HOME" "$(places | cut -d ' ' -f 1,3,4)"
+	is "$server: at a prefix too: both are there" "$server --prefix /ai
+$server" "$(places)"
 	farebox mount $server --remove >/dev/null
-	is "$server: one removed, the other stays" "$server /ai HOME" "$(places | cut -d ' ' -f 1,3,4)"
+	is "$server: one removed, the other stays" "$server --prefix /ai" "$(places)"
 	farebox mount $server --prefix /ai --remove >/dev/null
 	is "$server: both removed" "" "$(places)"
 	is "$server: removing what is not there" unchanged "$(farebox mount $server --remove)"
@@ -99,14 +102,16 @@ cp -R "$here/../../etc" "$FAREBOX_SHARE"
 printf 'server.max-request-field-size = 131072\nserver.feature-flags += ("server.metrics" => "enable")\n' >/etc/lighttpd/conf-enabled/00-own.conf
 farebox mount lighttpd --write >/dev/null
 lighttpd -p -f /etc/lighttpd/lighttpd.conf >"$tmp/lighttpd.now"
-for line in 'server.max-request-field-size *= 131072' '"server.metrics" *=> "enable"' '"server.h2proto" *=> "enable"' '"server.graceful-shutdown-timeout" *=> 0' '"server.graceful-restart-bg" *=> "enable"'; do
+for line in 'server.max-request-field-size *= 131072' '"server.metrics" *=> "enable"' '"server.h2proto" *=> "enable"' '"server.graceful-shutdown-timeout" *=> 0'; do
 	check "lighttpd: in effect: $line" grep -q "$line" "$tmp/lighttpd.now"
 done
+is "lighttpd: restarts in the background are not for one that has no service manager (-D)" 0 "$(grep -c restart-bg "$tmp/lighttpd.now")"
+check "lighttpd: they are for one that has" sh -c 'lighttpd -D -p -f /etc/lighttpd/lighttpd.conf | grep -q "\"server.graceful-restart-bg\" *=> \"enable\""'
 is "lighttpd: and again" unchanged "$(farebox mount lighttpd --write)"
 fails "another mount at the same place" 1 "has another mount (mount lighttpd --home" lighttpd-cgi --write
 farebox mount lighttpd --remove >/dev/null
 printf '$HTTP["url"] =~ "^/php" { fastcgi.server = ("/" => (("bin-path" => "/bin/true", "socket" => "/run/php"))) }\nserver.modules += ("mod_fastcgi")\n' >/etc/lighttpd/conf-enabled/00-own.conf
-farebox mount lighttpd --write >/dev/null
+has "lighttpd: where it starts programs itself: says so" "note: lighttpd starts programs itself" "$(farebox mount lighttpd --write)"
 is "lighttpd: no restart in the background where it starts programs itself" 0 "$(grep -c graceful /etc/lighttpd/conf-enabled/90-farebox.conf || :)"
 echo '# mine' >/etc/lighttpd/conf-available/90-farebox.conf
 fails "a file of that name that is not ours" 1 "is not from farebox" lighttpd --write
