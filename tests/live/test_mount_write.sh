@@ -54,6 +54,8 @@ fails() { # NAME WANTED-EXIT PART ARGUMENT...
 covered() { mount --bind "$1" "$2"; }
 bare() { umount "$1"; }
 
+FAREBOX_HOME=$tmp/none farebox mount nginx --write >"$tmp/out" 2>&1 || :
+is "an instance that is not there" "farebox: mount: $tmp/none is not there: farebox setup makes it" "$(cat "$tmp/out")"
 for server in lighttpd nginx apache; do
 	case $server in apache) tree=apache2 ;; *) tree=$server ;; esac
 	rc=0
@@ -111,7 +113,7 @@ is "lighttpd: and again" unchanged "$(farebox mount lighttpd --write)"
 fails "another mount at the same place" 1 "has another mount (mount lighttpd --home" lighttpd-cgi --write
 farebox mount lighttpd --remove >/dev/null
 printf '$HTTP["url"] =~ "^/php" { fastcgi.server = ("/" => (("bin-path" => "/bin/true", "socket" => "/run/php"))) }\nserver.modules += ("mod_fastcgi")\n' >/etc/lighttpd/conf-enabled/00-own.conf
-has "lighttpd: where it starts programs itself: says so" "note: lighttpd starts programs itself" "$(farebox mount lighttpd --write)"
+has "lighttpd: where it starts programs itself: says so" "it starts programs itself" "$(farebox mount lighttpd --write)"
 is "lighttpd: no restart in the background where it starts programs itself" 0 "$(grep -c graceful /etc/lighttpd/conf-enabled/90-farebox.conf || :)"
 echo '# mine' >/etc/lighttpd/conf-available/90-farebox.conf
 fails "a file of that name that is not ours" 1 "is not from farebox" lighttpd --write
@@ -133,7 +135,7 @@ is "nginx: --site: removed" "server
 server { listen 127.0.0.1:8081;
 }" "$(cat /etc/nginx/sites-enabled/own)"
 rm /etc/nginx/sites-enabled/own
-fails "nginx: a site that is not there" 1 "name the file" nginx --write --site /etc/nginx/none
+fails "nginx: a site that is not there" 1 "name the file" nginx --write --site /none/none
 fails "nginx: a site without a server block" 1 "no server { } block" nginx --write --site /etc/nginx/mime.types
 is "nothing is left of all that" "" "$(differs before)"
 
@@ -142,7 +144,7 @@ rc=0
 setpriv --reuid nobody --regid nogroup --clear-groups "$here/../../bin/farebox" mount nginx --write >"$tmp/out" 2>&1 || rc=$?
 is "not root" "1 farebox: mount: only root may write to /etc/nginx: without --write it prints what goes there" "$rc $(cat "$tmp/out")"
 for server in lighttpd-bin-path lighttpd-cgi apache-cgi; do
-	fails "$server: the home is root's" 1 "which must own" $server --write
+	fails "$server: the home is root's" 1 "which must own its home" $server --write
 done
 printf '#!/bin/sh\necho lighttpd/1.4.35\n' >"$tmp/old"
 chmod 755 "$tmp/old"
