@@ -32,7 +32,6 @@ function mount(kind, at,   v) {
 	v = at != "" ? at : listen; sub(/^(_default_|\*):/, "", v)
 	print "listen\t" (tls[at] ? "https" : "http") "\t" v
 	if (at != "" && names[at] != "") print "host\t" names[at]
-	print "user\t" get("user")
 	# What the pattern has before /(v1
 	if (match(line, /\^[^(]+\/\(v1/)) { v = substr(line, RSTART + 1, RLENGTH - 5); gsub(/\\/, "", v); if (v != "") print "prefix\t" v }
 	if (tolower(get("cgipassauth")) != "on") fault("auth", "wrong", "Apache keeps Authorization to itself: CGIPassAuth is not on", "CGIPassAuth On in the farebox <LocationMatch> (" file ")")

@@ -1,4 +1,4 @@
-# Reads `lighttpd -p` and prints for each block that leads to our socket, or starts us, what is known of it and what is wrong with it: see doctor-web.
+# Reads `lighttpd -p`, twice, and prints for each block that leads to our socket, or starts us, what is known of it and what is wrong with it: see doctor-web.
 # -v socket= home= need_s= drain_s= body= header= calls= file= (the settings file's path)
 
 function get(name,   i) { for (i = depth; i >= 1; i--) if ((i, name) in value) return value[i, name]; return "" }
@@ -12,8 +12,8 @@ function mount(   kind, v) {
 	print "mount\t" kind "\t" file
 	v = get("server.port"); if (v == "") v = 80
 	print "listen\t" (get("ssl.engine") ~ /enable/ ? "https" : "http") "\t" plain(get("server.bind")) ":" v
-	print "user\t" plain(get("server.username"))
-	if (match(whole[depth], /"FAREBOX_PREFIX" => "[^"]+"/)) print "prefix\t" substr(whole[depth], RSTART + 21, RLENGTH - 22)
+	prefix = match(whole[depth], /"FAREBOX_PREFIX" => "[^"]+"/) ? substr(whole[depth], RSTART + 21, RLENGTH - 22) : ""
+	if (prefix != "") print "prefix\t" prefix
 	v = get("server.stream-response-body") + 0
 	if (v == 0) fault("stream", "wrong", "lighttpd keeps an answer until it is whole: server.stream-response-body is 0", "server.stream-response-body = 2 in the farebox block (" file ")")
 	if (v == 1) fault("memory", "wrong", "lighttpd takes all of an answer into memory, however slowly its caller reads: server.stream-response-body is 1", "server.stream-response-body = 2 in the farebox block (" file ")")
@@ -28,13 +28,16 @@ function mount(   kind, v) {
 	if (v + 0 < header) fault("header", "note", "server.max-request-field-size is " v, "server.max-request-field-size = 65536 in " file)
 	if (match(whole[1], /"server.graceful-shutdown-timeout" +=> "?[0-9]+/)) {
 		v = substr(whole[1], RSTART, RLENGTH); sub(/.*> "?/, "", v)
-		if (kind != "lighttpd-bin-path" && v + 0 && v + 0 < drain_s) fault("reload", "wrong", "a graceful restart of lighttpd cuts what still streams after " v " s (server.graceful-shutdown-timeout); farebox gives calls " drain_s " s", "\"server.graceful-shutdown-timeout\" => 0 and \"server.graceful-restart-bg\" => \"enable\" among the server.feature-flags in " file)
+		if (kind != "lighttpd-bin-path" && v + 0 && v + 0 < drain_s) fault("reload", "wrong", "a graceful restart of lighttpd cuts what still streams after " v " s (server.graceful-shutdown-timeout); farebox gives calls " drain_s " s", started ? "\"server.graceful-shutdown-timeout\" => " drain_s " among the server.feature-flags in " file : "farebox mount lighttpd --write" (prefix == "" ? "" : " --prefix " prefix))
 	}
+	if (whole[1] ~ /"server.graceful-restart-bg" => "enable"/ && !started && get("server.systemd-socket-activation") !~ /enable/) fault("reload", "wrong", "a graceful restart ends lighttpd: the new process can no longer listen (server.graceful-restart-bg without server.systemd-socket-activation)", "farebox mount lighttpd --write" (prefix == "" ? "" : " --prefix " prefix))
 	if (kind == "lighttpd-bin-path" && whole[depth] !~ /"max-procs" +=> 1,/) fault("procs", "wrong", "lighttpd starts more than one keeper, on sockets of their own: max-procs is not 1", "\"max-procs\" => 1 in the farebox block (" file ")")
 	v = get("server.max-fds"); if (v == "") v = 4096
 	if (v / 2 < calls) fault("capacity", "note", "lighttpd carries about " int(v / 2) " calls at once (server.max-fds " v "); farebox takes " calls, "server.max-fds = " calls * 2 + 256 " in " file)
 }
 
+# lighttpd that starts any program by itself takes no notice of graceful-restart-bg.
+NR == FNR { if (/"bin-path"/) started = 1; next }
 /^ *} # end of / { mount(); for (k in value) { split(k, p, SUBSEP); if (p[1] == depth) delete value[k] } depth--; next }
 /^}$/ { mount(); next }
 /^config \{$/ || /^ *(\$|else).*\{$/ { depth++; whole[depth] = ""; next }

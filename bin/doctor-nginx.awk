@@ -67,7 +67,6 @@ function mount(f, to,   v, n, i, p, l, prefix) {
 	n = split(v, p, "\n")
 	for (i = 1; i <= n; i++) if (p[i] !~ /^(unix:|\[)/) print "listen\t" (p[i] ~ /\tssl/ ? "https" : "http") "\t" substr(p[i], 1, match(p[i] "\t", /\t/) - 1)
 	v = get("server_name"); sub(/\t.*/, "", v); if (v ~ /^[a-zA-Z0-9.-]+$/) print "host\t" v
-	print "user\t" get("user")
 	n = split(get("fastcgi_param"), p, "\n")
 	for (i = 1; i <= n; i++) {
 		split(p[i], l, "\t")

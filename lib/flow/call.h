@@ -100,7 +100,7 @@ bool fare_step_scan(struct fare_call *c) FARE_MUST;
 bool fare_step_slot(struct fare_call *c) FARE_MUST;
 void fare_step_ask(struct fare_call *c); /* the call is the relay's from here on */
 void fare_step_own(struct fare_call *c);                /* GETs that we answer */
-bool fare_step_probe(struct fare_call *c) FARE_MUST;    /* true: it was doctor's, and is answered or refused */
+bool fare_step_probe(struct fare_call *c) FARE_MUST;    /* true: it was doctor's, and is answered */
 void fare_call_refuse(struct fare_call *c);             /* says c->refusal, blocking */
 void fare_call_answer(struct fare_call *c, int status, struct fare_span body); /* JSON, blocking */
 bool fare_call_say(struct fare_call *c, struct fare_span text) FARE_MUST; /* bytes of an answer, blocking; false: the caller is gone */

@@ -30,7 +30,7 @@ static bool word_is_good(struct fare_call *c, struct fare_span word, char path[F
 	return fare_path(path, FARE_PATH_N, c->gate->conf->run, name) && lstat(path, &st) == 0 && S_ISREG(st.st_mode) && time(NULL) - st.st_mtime < FRESH_S;
 }
 
-/* As a caller without money gets it. */
+/* As a caller without money gets it; but there is none, so the log of calls has no line for it. */
 static void probe_refusal(struct fare_call *c)
 {
 	const char *topup = c->gate->conf->topup_url;
@@ -38,6 +38,8 @@ static void probe_refusal(struct fare_call *c)
 	c->refusal.needed.nano = 1;
 	c->refusal.topup_url = *topup ? topup : "https://farebox.invalid/topup";
 	c->refusal.currency = c->gate->conf->currency;
+	fare_call_refuse(c);
+	c->refusal.code = FARE_CODE_NONE;
 }
 
 /* Two events. Between them doctor, when it has read the first, takes its file away: so the second says whether the first had come through by then. */

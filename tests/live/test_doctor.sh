@@ -76,6 +76,7 @@ has "a probe without a word" key_missing "$(post "HTTP_FAREBOX_PROBE=refusal ")"
 rm "$tmp/home/run"/probe.*
 
 farebox stop >/dev/null
+is "the samples of refusals are no calls of the log" "" "$(farebox log | grep balance_too_low || :)"
 doctor "stopped" 1
 has "stopped: says so" '"check": "gateway"' "$(cat "$tmp/wrong")"
 is "stopped: no bank was started" "" "$("$FAREBOX_LIBEXEC/farebox-ctl" bank status)"
