@@ -16,6 +16,7 @@
 		NOT_YET("--rpm", "N"), NOT_YET("--tpm", "N"), NOT_YET("--concurrency", "N"), NOT_YET("--budget", "AMOUNT/PERIOD")
 #define ACCOUNT_OPTIONS \
 	{.word = "--credit-limit", .member = "credit_limit", .kind = CTL_AMOUNT_0, .shown = "AMOUNT"}, \
+		{.word = "--low-balance", .member = "low_balance", .kind = CTL_AMOUNT_0, .shown = "AMOUNT"}, \
 		{.word = "--default-models", .member = "default_models", .kind = CTL_TEXT, .shown = "GLOBS"}, {.word = "--default-ip", .member = "default_ip", .kind = CTL_TEXT, .shown = "CIDRS"}, \
 		{.word = "--default-max-tokens", .member = "default_max_tokens", .kind = CTL_NUMBER, .shown = "N"}, \
 		{.word = "--default-expires", .member = "default_expires_s", .kind = CTL_SPAN_S, .shown = "SPAN"}
@@ -25,7 +26,7 @@
 
 #define ACCOUNT_MONEY "name state balance:a available:a pending:a credits:a debits:a credit_limit:a"
 #define ACCOUNT_COLUMNS ACCOUNT_MONEY " created:t"
-#define ACCOUNT_ALL ACCOUNT_MONEY " default_models:o default_ip:o default_max_tokens:o default_expires_s:o created:t"
+#define ACCOUNT_ALL ACCOUNT_MONEY " default_models:o default_ip:o default_max_tokens:o default_expires_s:o low_balance:a created:t"
 #define KEY_COLUMNS "id:n account name state models ip expires:t created:t"
 #define PROVIDER_COLUMNS "name style base_url key_file key_env"
 #define MODEL_COLUMNS "name provider upstream input:a output:a cache_read:a cache_write:a per_call:a max_output:n context:n price_version:n"
@@ -39,7 +40,8 @@ static const struct ctl_command commands[] = {
 		.help = "an account with no money in it; how far below zero it may go, and what holds for keys and calls that do not say otherwise"},
 	{"account", "set", "account.set", {NAME_OF("NAME"), ACCOUNT_OPTIONS}, .columns = ACCOUNT_ALL, .some = true,
 		.help = "changes what is named; \"\" or 0 takes a default away. Models and addresses hold for each key that has none of its own (a key's '*', or 0.0.0.0/0,::/0, is all);\n"
-			"      the output bound for calls that name none; the span, from then on, for keys that are made without --expires (0s: none)"},
+			"      the output bound for calls that name none; the span, from then on, for keys that are made without --expires (0s: none). --low-balance: an alarm (settings alarm_command and\n"
+			"      alarm_webhook) each time that balance and credit limit together fall below AMOUNT; what running calls hold does not count"},
 	{"account", "list", "account.list", .columns = ACCOUNT_COLUMNS, .help = "all accounts"},
 	{"account", "show", "account.show", {NAME_OF("NAME")}, .columns = ACCOUNT_ALL, .help = "one account"},
 	{"account", "close", "account.close", {NAME_OF("NAME")}, .columns = ACCOUNT_COLUMNS, .help = "refuses its calls (403 account_closed)"},

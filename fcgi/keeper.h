@@ -94,6 +94,7 @@ int fare_keeper_run(const char *home, bool own, int after);
 /* HOME/log, where workers write their log of calls and nobody else writes. What goes wrong is logged: calls go on without it. */
 void fare_worker_log_prepare(const struct fare_worker_user *u, const struct fare_conf *c);
 bool fare_worker_user_find(struct fare_worker_user *u, const struct fare_conf *c, char error[FARE_CONF_ERROR_N]) FARE_MUST;
+bool fare_worker_user_become(const struct fare_worker_user *u) FARE_MUST; /* only what is safe after a fork */
 bool fare_kept_start(struct fare_keeper *k, int number) FARE_MUST; /* adds to k->kept */
 void fare_kept_drain(struct fare_kept *w);
 void fare_kept_remove(struct fare_keeper *k, struct fare_kept *w);

@@ -52,6 +52,7 @@ static int start_fd(const struct fare_keeper *k, int number)
 	s->number = number;
 	s->isolation = (uint8_t)k->isolation;
 	s->conf = k->conf;
+	s->conf.alarm_webhook[0] = '\0'; /* may hold a secret, and is none of its business */
 	int fd = memfd_create("farebox-settings", MFD_CLOEXEC | MFD_ALLOW_SEALING);
 	if (fd >= 0 && (!fare_write_all(fd, s, sizeof *s) || fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE | F_SEAL_SEAL) != 0)) {
 		close(fd);
@@ -84,7 +85,7 @@ void fare_worker_log_prepare(const struct fare_worker_user *u, const struct fare
 		close(fd);
 }
 
-static bool become(const struct fare_worker_user *u)
+bool fare_worker_user_become(const struct fare_worker_user *u)
 {
 	if (!u->change)
 		return true;
@@ -100,7 +101,7 @@ FARE_NORETURN static void run_worker(const struct fare_keeper *k, int pipe_fd, i
 	signal(SIGPIPE, SIG_DFL);
 	sigprocmask(SIG_SETMASK, &none, NULL);
 	/* The program that runs now, even if its file has been replaced: it understands our struct. A reload goes over to the new one, workers and all. */
-	if (place_fds(k->listen_fd, pipe_fd, conf_fd) && become(&k->user))
+	if (place_fds(k->listen_fd, pipe_fd, conf_fd) && fare_worker_user_become(&k->user))
 		execv("/proc/self/exe", argv);
 	_exit(126);
 }

@@ -26,12 +26,17 @@ static void add_number(struct fare_admin *c, const char *name, uint64_t v)
 		fare_buf_addf(&c->out, ", \"%s\": null", name);
 }
 
-static void add_defaults(struct fare_admin *c, const struct fare_account *rec)
+static void add_settings(struct fare_admin *c, const struct fare_account *rec)
 {
 	fare_json_text_member(&c->out, "default_models", rec->default_models);
 	fare_json_text_member(&c->out, "default_ip", rec->default_ip);
 	add_number(c, "default_max_tokens", rec->default_max_tokens);
 	add_number(c, "default_expires_s", rec->default_expires_s);
+	if (rec->low_balance.nano)
+		fare_json_amount(&c->out, "low_balance", rec->low_balance);
+	else
+		fare_buf_add_str(&c->out, ", \"low_balance\": null");
+	fare_buf_addf(&c->out, ", \"low\": %s", rec->low == FARE_LOW_NOT ? "false" : "true");
 }
 
 static void add_account(struct fare_admin *c, const struct fare_acct *a)
@@ -42,7 +47,7 @@ static void add_account(struct fare_admin *c, const struct fare_acct *a)
 	fare_json_text_member(&c->out, "state", a->rec.closed ? "closed" : "open");
 	fare_json_amount(&c->out, "balance", a->rec.balance);
 	add_money(c, a);
-	add_defaults(c, &a->rec);
+	add_settings(c, &a->rec);
 	fare_json_time(&c->out, "created", a->rec.created_ms);
 	fare_buf_add_char(&c->out, '}');
 	fare_admin_end_record(c);
@@ -75,6 +80,8 @@ static void read_settings(struct fare_admin *c, struct fare_account *rec)
 	char text[FARE_GLOBS_N];
 	if (fare_arg_amount(c, "credit_limit", &rec->credit_limit, false) && rec->credit_limit.nano < 0)
 		fare_arg_wrong(c, "a credit limit cannot be below 0");
+	if (fare_arg_amount(c, "low_balance", &rec->low_balance, false) && rec->low_balance.nano < 0)
+		fare_arg_wrong(c, "a low balance cannot be below 0");
 	if (fare_arg_text(c, "default_models", text, sizeof text, false))
 		memcpy(rec->default_models, text, sizeof text);
 	if (fare_arg_text(c, "default_ip", text, sizeof text, false))
@@ -265,7 +272,7 @@ static void money(struct fare_admin *c, bool is_debit)
 static void credit(struct fare_admin *c) { money(c, false); }
 static void debit(struct fare_admin *c) { money(c, true); }
 
-#define SETTINGS "credit_limit default_models default_ip default_max_tokens default_expires_s"
+#define SETTINGS "credit_limit low_balance default_models default_ip default_max_tokens default_expires_s"
 
 const struct fare_admin_op fare_account_ops[] = {
 	{"account.create", account_create, "name " SETTINGS, true},

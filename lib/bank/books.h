@@ -11,7 +11,7 @@
 
 enum { FARE_ERROR_N = FARE_STORE_ERROR_N };
 
-enum fare_op_type { FARE_OP_POST = 1, FARE_OP_ACCOUNT_PUT, FARE_OP_KEY_PUT, FARE_OP_PROVIDER_PUT, FARE_OP_MODEL_PUT, FARE_OP_OUTAGE };
+enum fare_op_type { FARE_OP_POST = 1, FARE_OP_ACCOUNT_PUT, FARE_OP_KEY_PUT, FARE_OP_PROVIDER_PUT, FARE_OP_MODEL_PUT, FARE_OP_OUTAGE, FARE_OP_ACCOUNT_LOW };
 enum fare_applied { FARE_APPLIED = 1, FARE_ALREADY = 2 /* call id or ref is in the ledger: nothing written, entry filled in */, FARE_REFUSED_OP = 3 /* text in error; nothing written */ };
 
 /*
@@ -19,6 +19,7 @@ enum fare_applied { FARE_APPLIED = 1, FARE_ALREADY = 2 /* call id or ref is in t
  * Refused, among others: text that is not UTF-8 or holds controls; a name or key hash that is taken; another hash or account for a key; another price, provider, name or
  * `priced` for a price version (make a new version); a call whose charge is not what fare_price_cost says of its price version and usage (nothing for a free ending, or
  * when nothing was used at all); a charge above 0, a credit not above 0, a debit not below 0; a `ref` used before with another amount; `corrects` of an unknown call.
+ * ACCOUNT_LOW: falls and low of u.account, of the account with its id; nothing else of it is taken.
  * OUTAGE: u.post with kind OUTAGE or RESTORED, time and note; it goes to account 0, the house's own chain.
  */
 struct fare_op {

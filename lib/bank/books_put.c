@@ -54,6 +54,8 @@ int fare_op_account(struct fare_books *b, struct fare_op *op)
 	now.head = old.head;
 	now.falls = old.falls;
 	now.low = old.low;
+	if (fresh && a->credit_limit.nano < a->low_balance.nano)
+		now.low = FARE_LOW_TOLD; /* one that never had as much has not fallen */
 	if (!fresh)
 		now.created_ms = old.created_ms;
 	if (!fresh && !ours)
@@ -68,6 +70,19 @@ int fare_op_account(struct fare_books *b, struct fare_op *op)
 		b->last_account = now.id;
 	*a = now;
 	return FARE_STORE_OK;
+}
+
+int fare_op_low(struct fare_books *b, struct fare_op *op)
+{
+	struct fare_account *a = &op->u.account, now;
+	int r = fare_account_get(&b->view, a->id, &now);
+	if (r == FARE_STORE_NONE)
+		return fare_op_refuse(op, "account %llu is unknown", (unsigned long long)a->id);
+	if (r != FARE_STORE_OK)
+		return r;
+	now.falls = a->falls;
+	now.low = a->low;
+	return fare_account_put(&b->view, &now) == FARE_STORE_OK ? FARE_STORE_OK : FARE_STORE_FAILED;
 }
 
 /* A changed key keeps what it is known by. */

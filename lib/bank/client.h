@@ -48,6 +48,7 @@ enum fare_asked fare_link_check(struct fare_link *l, const struct fare_admit *as
 void fare_meter_sent(struct fare_link *l, int slot, uint64_t prompt_text_bytes);
 void fare_meter_progress(struct fare_link *l, int slot, uint64_t received_bytes, uint64_t relayed_text_bytes); /* totals so far; makes it `streaming` */
 void fare_meter_usage(struct fare_link *l, int slot, const struct fare_usage *u, bool clamped);                /* the provider's own, the last one wins */
+void fare_meter_answered(struct fare_link *l, int slot, int status); /* the upstream, with this HTTP status */
 void fare_meter_final(struct fare_link *l, int slot, enum fare_ending ending);
 
 #endif

@@ -90,13 +90,18 @@ void fare_decider_put_account(struct fare_decider *d, const struct fare_account 
 	a->rec = *rec;
 	if (made) {
 		d->account_count++;
+		a->due = rec->low == FARE_LOW_DUE ? rec->falls : 0;
 	} else { /* money moves by entries only */
 		a->rec.balance = before.balance;
 		a->rec.credits = before.credits;
 		a->rec.debits = before.debits;
+		a->rec.falls = before.falls; /* and what is being written of these is newer */
+		a->rec.low = before.low;
 		fare_map_remove(&d->account_names, fare_span_of(before.name));
 	}
 	fare_map_put(&d->account_names, fare_span_of(a->rec.name), a);
+	if (!made)
+		fare_decider_watch(d, a);
 }
 
 void fare_decider_put_key(struct fare_decider *d, const struct fare_key *rec)
@@ -248,6 +253,9 @@ bool fare_decider_recover(struct fare_decider *d, int (*has_entry)(void *ctx, st
 		else
 			recover_one(d, h);
 	}
+	for (size_t i = 0; i < d->accounts.n; i++)
+		if (d->accounts.at[i])
+			fare_decider_watch(d, d->accounts.at[i]);
 	return true;
 }
 

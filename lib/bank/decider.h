@@ -15,6 +15,7 @@
 struct fare_acct {
 	struct fare_account rec;    /* balance, credits and debits as decided, durable or not */
 	struct fare_amount pending; /* sum of its live holds */
+	uint64_t due;               /* the fall whose alarm is to be told, durable; 0: none */
 };
 
 /* R8: what is known of the last call of a slot. */
@@ -52,12 +53,38 @@ struct fare_job {
 	void *arg;
 };
 
+/*
+ * What an operator wants to hear of at once.
+ *
+ * low_balance: an account has less than its low_balance: its balance and credit limit, not counting what is held for running calls, which comes and goes with each of them.
+ * Once for each fall; it falls again only after it had as much (by a credit, a higher limit, a lower mark), and a new account not before it had. The account's record counts the falls and says of the
+ * last one whether its alarm is due. It is raised when that is durable, and told again by every bank from its start until fare_decider_told: so no fall is lost, and one is
+ * told twice only if the bank is killed between its delivery and that word's way to the disk; `falls` is the same then. (Not durable when the bank is killed: seen anew by
+ * the next one. A rise and another fall by a hold alone, within the milliseconds before, may then count as one.)
+ * provider_refused: an upstream answered 401, 402 or 403: it does not take our key, or it is not paid. Once an hour as long as it goes on; after an answer below 300 at
+ * once again, but at most once a minute. In memory: a new bank tells it again.
+ * The others: once for each call.
+ */
+enum fare_alarm_what { FARE_ALARM_LOW_BALANCE = 1, FARE_ALARM_PROVIDER_REFUSED, FARE_ALARM_CALL_PARKED, FARE_ALARM_METER_DAMAGED, FARE_ALARM_USAGE_CLAMPED, FARE_ALARM_N };
+struct fare_alarm {
+	uint8_t what;            /* enum fare_alarm_what */
+	uint64_t account, falls; /* low_balance; account of a call, too */
+	uint64_t provider, status; /* provider_refused */
+	struct fare_id call_id;  /* of all but low_balance */
+	const char *text;        /* call_parked: why; valid during the call */
+};
+
+/* A provider that does not take our key. */
+struct fare_refusing { uint64_t provider, status, since_ms, told_ms; bool on; };
+enum { FARE_REFUSING_N = 64 };
+
 struct fare_decider_out {
 	void *ctx;
 	/* Never blocks; dropped when the worker is not connected: it asks again. answer: for grant, refuse and checked. */
 	void (*tell)(void *ctx, struct fare_worker *w, enum fare_msg_type type, uint16_t slot, struct fare_id call_id, const struct fare_admit_answer *answer);
 	void (*post)(void *ctx, struct fare_job *job);
 	bool (*read_meter)(void *ctx, struct fare_worker *w, unsigned slot, struct fare_id expected, struct fare_meter_reading *out);
+	void (*alarm)(void *ctx, const struct fare_alarm *a); /* NULL: nobody listens */
 };
 
 struct fare_ended_call {
@@ -83,6 +110,8 @@ struct fare_decider {
 	uint64_t queued;           /* jobs with the writer */
 	uint64_t catalogue;        /* grows with each change of what is offered */
 	struct fare_ended_call ended[FARE_ENDED_N];
+	struct fare_refusing refusing[FARE_REFUSING_N];
+	uint64_t parked;           /* charges that the writer refused; the next bank tries them again */
 	uint64_t ended_count;      /* the newest is at (ended_count - 1) % FARE_ENDED_N */
 };
 
@@ -123,7 +152,14 @@ void fare_decider_submit(struct fare_decider *d, struct fare_job *job);
 /* The job is durable. Frees it. */
 void fare_decider_durable(struct fare_decider *d, struct fare_job *job);
 
+/* The alarm of an account's fall has been delivered, or given up. */
+void fare_decider_told(struct fare_decider *d, uint64_t account, uint64_t falls);
+
 /* Between the decider's files. */
+void fare_decider_watch(struct fare_decider *d, struct fare_acct *a); /* after every change of what it has: has it fallen, or risen? */
+void fare_decider_due(struct fare_decider *d, uint64_t account, uint64_t falls); /* that fall is durable */
+void fare_decider_answered(struct fare_decider *d, uint64_t provider, uint64_t status, struct fare_id call_id);
+void fare_decider_raise(struct fare_decider *d, const struct fare_alarm *a);
 bool fare_decider_look(const struct fare_decider *d, const struct fare_admit *ask, struct fare_acct **a, struct fare_key **k, struct fare_admit_answer *answer);
 void fare_decider_decide(struct fare_decider *d, struct fare_worker *w, struct fare_hold *h);
 void fare_decider_queue_charge(struct fare_decider *d, struct fare_hold *h);

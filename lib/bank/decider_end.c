@@ -15,6 +15,12 @@ static void say_alarm(const struct fare_hold *h, const char *what)
 	fare_log(FARE_ALARM, "call %s: %s", id, what);
 }
 
+static void raise_alarm(struct fare_decider *d, const struct fare_hold *h, enum fare_alarm_what what, const char *text)
+{
+	say_alarm(h, text);
+	fare_decider_raise(d, &(struct fare_alarm){.what = (uint8_t)what, .account = h->account, .call_id = h->call_id, .text = text});
+}
+
 static void submit(struct fare_decider *d, struct fare_job *job)
 {
 	d->queued++;
@@ -42,11 +48,13 @@ static void charge_of(struct fare_decider *d, struct fare_worker *w, const struc
 	if (m && d->out.read_meter(d->out.ctx, w, h->slot, h->call_id, &reading)) {
 		fare_pricing_charge(&reading, &m->price, h->max_input, h->max_output, fare_nano(h->hold_nano), c);
 		if (c->flags & FARE_ENTRY_CLAMPED)
-			say_alarm(h, "usage beyond the model's limits was clamped");
+			raise_alarm(d, h, FARE_ALARM_USAGE_CLAMPED, "usage beyond the model's limits was clamped");
+		if (reading.upstream_status)
+			fare_decider_answered(d, m->provider, reading.upstream_status, h->call_id);
 		return;
 	}
 	*c = (struct fare_charge){.ending = FARE_METER_DAMAGED};
-	say_alarm(h, "its meter is damaged: charged nothing");
+	raise_alarm(d, h, FARE_ALARM_METER_DAMAGED, "its meter is damaged: charged nothing");
 }
 
 /* Steps 6 of the protocol: price and ending in the record, then the rest is released, then to the writer (R5). */
@@ -71,6 +79,8 @@ void fare_decider_decide(struct fare_decider *d, struct fare_worker *w, struct f
 	}
 	w->memory[h->slot].known = FARE_SLOT_DECIDED;
 	fare_decider_queue_charge(d, h);
+	if (a)
+		fare_decider_watch(d, a);
 }
 
 static void look_in_ledger(struct fare_decider *d, struct fare_worker *w, uint16_t slot, struct fare_id call_id, bool is_void)
@@ -128,10 +138,14 @@ static void call_over(struct fare_decider *d, const struct fare_job *job)
 			fare_decider_give_back(a, h->amount_nano);
 	}
 	remember_ended(d, h);
-	if (job->op.applied == FARE_REFUSED_OP)
-		say_alarm(h, job->op.error); /* parked: the record stays, and the next bank tries again */
-	else
+	if (job->op.applied == FARE_REFUSED_OP) { /* parked: the record stays, and the next bank tries again */
+		d->parked++;
+		raise_alarm(d, h, FARE_ALARM_CALL_PARKED, job->op.error);
+	} else {
 		fare_holds_free(&d->holds, h);
+	}
+	if (a)
+		fare_decider_watch(d, a);
 	if (fare_fault("bank_before_ack"))
 		fare_log(FARE_WARN, "fault bank_before_ack");
 	if (!w)
@@ -162,9 +176,12 @@ void fare_decider_submit(struct fare_decider *d, struct fare_job *job)
 {
 	const struct fare_entry *e = &job->op.u.post;
 	struct fare_acct *a = job->op.type == FARE_OP_POST ? fare_decider_account(d, e->account) : NULL;
-	if (a && e->amount.nano < 0)
+	bool taken = a && e->amount.nano < 0;
+	if (taken)
 		fare_decider_charge(a, e->amount.nano);
 	submit(d, job);
+	if (taken)
+		fare_decider_watch(d, a);
 }
 
 /* A debit was taken at once. Of a repeat the first entry is filled in, which has the same amount. */
@@ -178,6 +195,7 @@ static void money_moved(struct fare_decider *d, const struct fare_job *job)
 		fare_decider_charge(a, e->amount.nano);
 	if (job->op.applied != FARE_APPLIED && e->amount.nano < 0)
 		fare_decider_give_back(a, -e->amount.nano);
+	fare_decider_watch(d, a);
 }
 
 static void op_over(struct fare_decider *d, const struct fare_job *job)
@@ -190,6 +208,8 @@ static void op_over(struct fare_decider *d, const struct fare_job *job)
 		return;
 	if (job->op.type == FARE_OP_ACCOUNT_PUT)
 		fare_decider_put_account(d, &job->op.u.account);
+	else if (job->op.type == FARE_OP_ACCOUNT_LOW && job->op.u.account.low == FARE_LOW_DUE)
+		fare_decider_due(d, job->op.u.account.id, job->op.u.account.falls);
 	else if (job->op.type == FARE_OP_KEY_PUT)
 		fare_decider_put_key(d, &job->op.u.key);
 	else if (job->op.type == FARE_OP_PROVIDER_PUT)

@@ -137,7 +137,7 @@ static int slot_take(struct fare_link *l, struct fare_id call_id)
 static void meter_begin(struct fare_meter_slot *m, struct fare_id call_id)
 {
 	atomic_store_explicit(&m->state, FARE_METER_IDLE, memory_order_release);
-	_Atomic uint64_t *zero[] = {&m->ending, &m->flags, &m->input, &m->output, &m->cached, &m->cache_write, &m->reasoning, &m->received, &m->relayed_text, &m->prompt_text};
+	_Atomic uint64_t *zero[] = {&m->ending, &m->flags, &m->input, &m->output, &m->cached, &m->cache_write, &m->reasoning, &m->received, &m->relayed_text, &m->prompt_text, &m->upstream_status};
 	for (size_t i = 0; i < FARE_ARRAY_N(zero); i++)
 		atomic_store_explicit(zero[i], 0, memory_order_release);
 	memcpy(m->call_id, call_id.b, sizeof m->call_id);
@@ -270,6 +270,11 @@ void fare_meter_usage(struct fare_link *l, int slot, const struct fare_usage *u,
 	put(&m->cache_write, u->cache_write);
 	put(&m->reasoning, u->reasoning);
 	put(&m->flags, FARE_METER_REPORTED | (clamped ? FARE_METER_CLAMPED : 0u));
+}
+
+void fare_meter_answered(struct fare_link *l, int slot, int status)
+{
+	put(&l->meter[slot].upstream_status, (uint64_t)status);
 }
 
 void fare_meter_final(struct fare_link *l, int slot, enum fare_ending ending)

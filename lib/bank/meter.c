@@ -124,7 +124,7 @@ static bool sane(const struct fare_meter_slot *s)
 	if (atomic_load(&s->flags) & ~(uint64_t)(FARE_METER_REPORTED | FARE_METER_CLAMPED))
 		return false;
 	return atomic_load(&s->input) <= most && atomic_load(&s->output) <= most && atomic_load(&s->cached) <= most && atomic_load(&s->cache_write) <= most &&
-	       atomic_load(&s->reasoning) <= most && atomic_load(&s->received) <= INT64_MAX && atomic_load(&s->relayed_text) <= INT64_MAX && atomic_load(&s->prompt_text) <= INT64_MAX;
+	       atomic_load(&s->reasoning) <= most && atomic_load(&s->received) <= INT64_MAX && atomic_load(&s->relayed_text) <= INT64_MAX && atomic_load(&s->prompt_text) <= INT64_MAX && atomic_load(&s->upstream_status) <= 999;
 }
 
 bool fare_meter_read(int fd, unsigned slot, struct fare_id expected, struct fare_meter_reading *out)
@@ -141,6 +141,7 @@ bool fare_meter_read(int fd, unsigned slot, struct fare_id expected, struct fare
 	out->received = atomic_load(&s.received);
 	out->relayed_text = atomic_load(&s.relayed_text);
 	out->prompt_text = atomic_load(&s.prompt_text);
+	out->upstream_status = atomic_load(&s.upstream_status);
 	if (out->flags & FARE_METER_REPORTED)
 		out->usage = (struct fare_usage){atomic_load(&s.input), atomic_load(&s.output), atomic_load(&s.cached), atomic_load(&s.cache_write), atomic_load(&s.reasoning)};
 	return true;

@@ -26,7 +26,8 @@ struct fare_meter_slot {
 	_Atomic uint64_t received;     /* body bytes from upstream */
 	_Atomic uint64_t relayed_text; /* bytes of text relayed (unescaped): an estimate of output counts four a token, rounded down */
 	_Atomic uint64_t prompt_text;  /* likewise of input */
-	uint64_t reserved[3];
+	_Atomic uint64_t upstream_status; /* of the upstream's answer; 0: none came */
+	uint64_t reserved[2];
 };
 _Static_assert(sizeof(struct fare_meter_slot) == 128, "the meter's layout is fixed");
 
@@ -35,7 +36,7 @@ struct fare_meter_reading {
 	struct fare_id call_id;
 	uint64_t state;
 	uint8_t ending;
-	uint64_t flags, received, relayed_text, prompt_text;
+	uint64_t flags, received, relayed_text, prompt_text, upstream_status;
 	struct fare_usage usage;
 };
 

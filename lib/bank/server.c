@@ -152,7 +152,7 @@ void fare_bank_publish(struct fare_bank *b)
 /* Nobody keeps it, and nobody needs it: it leaves. */
 static bool is_idle(struct fare_bank *b)
 {
-	bool used = b->conn_count || b->admin_count || b->d.holds.used || b->d.queued || b->readers.busy;
+	bool used = b->conn_count || b->admin_count || b->d.holds.used || b->d.queued || b->readers.busy || b->alarms.count;
 	uint64_t now = fare_clock_boot_ms();
 	if (used || b->idle_since_ms == 0)
 		b->idle_since_ms = now;
@@ -167,6 +167,7 @@ static void on_tick(void *arg)
 	if (++b->ticks % SWEEP_TICKS == 0)
 		fare_call_sweep(b);
 	fare_bank_publish(b);
+	fare_alarms_tick(b);
 	if (is_idle(b)) {
 		fare_log(FARE_INFO, "idle: leaving");
 		fare_bank_stop(b);
@@ -208,6 +209,7 @@ static void leave(struct fare_bank *b)
 {
 	fare_call_close(b);
 	fare_admin_close(b);
+	fare_alarms_close(b);
 	fare_readers_stop(b);
 	fare_writer_stop(b);
 	if (fare_books_checkpoint(b->books) != 0)
@@ -223,6 +225,7 @@ static void leave(struct fare_bank *b)
 static int serve(struct fare_bank *b)
 {
 	signal(SIGPIPE, SIG_IGN);
+	signal(SIGCHLD, SIG_IGN); /* farebox-alarm is waited for by nobody */
 	fare_writer_start(b);
 	fare_readers_start(b);
 	if (!recover(b))
@@ -236,6 +239,7 @@ static int serve(struct fare_bank *b)
 	atomic_store(&p->pid, (uint64_t)getpid());
 	atomic_store(&p->started_ms, b->started_ms);
 	fare_timer_set(b->tick, TICK_MS);
+	fare_alarms_open(b);
 	fare_log(FARE_INFO, "open: %zu accounts, %zu keys, %u holds", b->d.account_count, b->d.key_count, b->d.holds.used);
 	fare_loop_run(b->loop);
 	leave(b);
@@ -244,7 +248,7 @@ static int serve(struct fare_bank *b)
 
 int fare_bank_serve(const struct fare_conf *c)
 {
-	static const struct fare_decider_out out = {.tell = fare_call_tell, .post = post_job, .read_meter = fare_call_read_meter};
+	static const struct fare_decider_out out = {.tell = fare_call_tell, .post = post_job, .read_meter = fare_call_read_meter, .alarm = fare_alarms_raise};
 	char error[FARE_ERROR_N] = "";
 	static struct fare_bank bank; /* one in a process */
 	struct fare_bank *b = &bank;
@@ -254,7 +258,8 @@ int fare_bank_serve(const struct fare_conf *c)
 	if (lock < 0)
 		return lock == -1 ? 0 : 1;
 	b->conf = *c;
-	b->call_fd = b->admin_fd = -1;
+	b->call_fd = b->admin_fd = b->alarms.to = b->alarms.from = -1;
+	b->alarms.last = &b->alarms.first;
 	b->started_ms = fare_clock_wall_ms();
 	if (!fare_run_prepare(c, error) || !loop_open(b)) {
 		fare_log(FARE_ALARM, "%s", error[0] ? error : "no event loop");

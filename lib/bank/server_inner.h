@@ -8,6 +8,7 @@
 #include "base/json.h"
 #include "base/loop.h"
 #include "bank/admin.h"
+#include "bank/alarms.h"
 #include "bank/board.h"
 #include "bank/decider.h"
 #include "conf/conf.h"
@@ -146,6 +147,7 @@ struct fare_bank {
 	bool stopping;
 	struct fare_writer writer;
 	struct fare_readers readers;
+	struct fare_alarms alarms;
 	struct fare_board *board;
 	uint64_t published; /* the decider's catalogue as last published */
 };

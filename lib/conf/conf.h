@@ -46,6 +46,10 @@ struct fare_conf {
 	char ca_file[FARE_CONF_TEXT_N];       /* PEM bundle to trust, "": the system's */
 	char tls_min_version[8];              /* "1.2" or "1.3" */
 	char upstream_http[8];                /* "auto" or "1.1" */
+	char alarm_command[FARE_CONF_TEXT_N]; /* "": none */
+	char alarm_webhook[FARE_CONF_TEXT_N]; /* "": none; may hold a secret */
+	int64_t alarm_timeout_ms;             /* of one try to deliver */
+	int64_t alarm_tries;
 	char log_level[8];                    /* debug, info, warn */
 };
 

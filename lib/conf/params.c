@@ -105,6 +105,10 @@ static const struct fare_param params[] = {
 	TEXT(ca_file, "", 0, is_absolute, "an absolute path", "PEM bundle of certificate authorities to trust upstream; \"\": the system's"),
 	TEXT(tls_min_version, "1.2", 3, is_tls, "1.2 or 1.3", "oldest version of TLS to speak upstream, 1.2 or 1.3"),
 	TEXT(upstream_http, "auto", 3, is_http, "auto or 1.1", "auto: HTTP/2 over TLS with providers that offer it, calls sharing connections; 1.1: never"),
+	TEXT(alarm_command, "", 0, is_absolute, "an absolute path", "program that is run for each alarm, with the alarm as one JSON object on its standard input; status 0: done"),
+	TEXT(alarm_webhook, "", 0, is_url, "an http or https URL", "each alarm is sent there, as the body of a POST; a status of 200 to 299: done"),
+	NUMBER(alarm_timeout_ms, 10000, 100, HOUR_MS, "ms", "longest time of one such run or POST"),
+	NUMBER(alarm_tries, 5, 1, 10, "", "how often it is tried, with longer and longer pauses: 1 s, 5 s, 25 s, 2 min and 5 min from then on"),
 	TEXT(log_level, "info", 4, is_level, "debug, info or warn", "least important lines that are logged"),
 };
 

@@ -18,6 +18,7 @@ static void on_head(void *arg, int status)
 {
 	struct fare_call *c = arg;
 	c->status = status;
+	fare_meter_answered(c->gate->link, c->slot, status);
 	c->moved_ms = fare_clock_boot_ms();
 	if (status < 300) {
 		struct fare_span type = fare_transfer_header(c->transfer, "content-type");
@@ -141,8 +142,8 @@ static enum fare_ending ending_unrelayed(struct fare_call *c, enum fare_net_resu
 	} else {
 		fare_refusal_set(r, FARE_CODE_UPSTREAM_FAILED, NULL, "Provider %s: %s.", c->grant.provider, why);
 	}
-	if (c->pass == FARE_PASS_DROP && c->status >= 400)
-		fare_log(FARE_ALARM, "provider %s answers %d: its key or its bill needs care (call %s)", c->grant.provider, c->status, c->id_text);
+	if (c->pass == FARE_PASS_DROP && c->status >= 400) /* the bank learns of it from the meter, and raises the alarm */
+		fare_log(FARE_WARN, "provider %s answers %d: its key or its bill needs care (call %s)", c->grant.provider, c->status, c->id_text);
 	return FARE_UPSTREAM_ERROR;
 }
 

@@ -120,7 +120,7 @@ static int has_entry(void *ctx, struct fare_id id) { return entry_of(ctx, id) !=
 
 void sim_bank_start(struct sim *s)
 {
-	const struct fare_decider_out out = {s, tell, post, read_meter};
+	const struct fare_decider_out out = {s, tell, post, read_meter, NULL};
 	fare_decider_init(&s->d, &out);
 	s->queue_end = &s->queue;
 	s->up = true;

@@ -49,6 +49,10 @@ static void check_accounts(void)
 	expect("{\"op\": \"account.set\", \"name\": \"bob\", \"credit_limit\": \"-1\"}", "cannot be below 0");
 	expect("{\"op\": \"account.set\", \"name\": \"bob\", \"credit_limit\": \"2\"}", "\"available\": \"2.000000000\"");
 	expect("{\"op\": \"account.set\", \"name\": \"bob\", \"credit_limit\": \"0\"}", "\"available\": \"0.000000000\"");
+	expect("{\"op\": \"account.set\", \"name\": \"bob\", \"low_balance\": \"-1\"}", "cannot be below 0");
+	expect("{\"op\": \"account.create\", \"name\": \"new\", \"low_balance\": \"1\"}", "\"low_balance\": \"1.000000000\", \"low\": true");
+	expect("{\"op\": \"status\"}", "\"alarms\": [{\"alarm\": \"low_balance\", \"account\": \"new\"");
+	expect("{\"op\": \"account.set\", \"name\": \"new\", \"low_balance\": \"0\"}", "\"low_balance\": null, \"low\": ");
 	expect("{\"op\": \"account.set\", \"name\": \"bob\", \"default_ip\": \"10.0.0.0/33\"}", "no list of addresses");
 	expect("{\"op\": \"account.set\", \"name\": \"bob\", \"default_max_tokens\": 15}", "at least 16");
 	expect("{\"op\": \"account.set\", \"name\": \"bob\", \"default_expires_s\": -1}", "whole number");
@@ -146,7 +150,7 @@ static void check_side_by_side(void)
 	}
 	for (int i = 0; i < SIDE_BY_SIDE; i++)
 		TEST_MUST(wait(&status) > 0 && WIFEXITED(status) && WEXITSTATUS(status) == 0);
-	TEST_MUST(test_bank_ask(&bank, "{\"op\": \"account.list\"}", keep, &a) && a.records == SIDE_BY_SIDE + 1);
+	TEST_MUST(test_bank_ask(&bank, "{\"op\": \"account.list\"}", keep, &a) && a.records == SIDE_BY_SIDE + 2);
 	a.records = 0;
 	TEST_MUST(test_bank_ask(&bank, "{\"op\": \"key.list\"}", keep, &a) && a.records == SIDE_BY_SIDE + 4);
 }

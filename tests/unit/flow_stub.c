@@ -114,6 +114,8 @@ void fare_link_settle(struct fare_link *l, int slot) { (void)l, (void)slot, stub
 void fare_meter_sent(struct fare_link *l, int slot, uint64_t text) { (void)l, (void)slot, (void)text, stub_link_note("sent"); }
 void fare_meter_progress(struct fare_link *l, int slot, uint64_t received, uint64_t text) { (void)l, (void)slot, (void)received, (void)text, stub_link_note("progress"); }
 
+void fare_meter_answered(struct fare_link *l, int slot, int status) { (void)l, (void)slot, (void)status; }
+
 void fare_meter_usage(struct fare_link *l, int slot, const struct fare_usage *u, bool clamped)
 {
 	(void)l, (void)slot, (void)clamped;

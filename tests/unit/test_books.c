@@ -221,6 +221,17 @@ static void test_accounts_and_keys(void **state)
 	assert_int_equal(kit_account_of(b, 1).balance.nano, 0);
 	assert_int_equal(kit_account_of(b, 1).credit_limit.nano, 9);
 	assert_true(kit_account_of(b, 1).closed);
+	assert_int_equal(kit_account_of(b, 1).low, FARE_LOW_NOT);
+	struct fare_op low = {.type = FARE_OP_ACCOUNT_LOW, .u.account = {.id = 1, .falls = 3, .low = FARE_LOW_DUE, .closed = false, .credit_limit = {5}}};
+	assert_int_equal(kit_one(b, &low), FARE_APPLIED);
+	assert_int_equal(kit_account_of(b, 1).falls, 3);
+	assert_int_equal(kit_account_of(b, 1).low, FARE_LOW_DUE);
+	assert_true(kit_account_of(b, 1).closed && kit_account_of(b, 1).credit_limit.nano == 9);
+	assert_int_equal(kit_one(b, &renamed), FARE_APPLIED);
+	assert_int_equal(kit_account_of(b, 1).falls, 3);
+	assert_int_equal(kit_account_of(b, 1).low, FARE_LOW_DUE);
+	low.u.account.id = 44;
+	expect_refused(low, "unknown");
 	assert_string_equal(kit_account_of(b, 1).default_models, "m*");
 	assert_string_equal(kit_account_of(b, 1).default_ip, "::1");
 	assert_int_equal(kit_account_of(b, 1).default_max_tokens, 50);

@@ -64,8 +64,8 @@ static void test_taken(void **state)
 	takes("account list", "{\"op\":\"account.list\"}");
 	takes("account create a.b-c_d@e", "{\"op\":\"account.create\",\"name\":\"a.b-c_d@e\"}");
 	takes("account create a --credit-limit 0", "{\"op\":\"account.create\",\"name\":\"a\",\"credit_limit\":\"0\"}");
-	takes("account set a --default-models m*,n --default-ip ::1 --default-max-tokens 100 --default-expires 2h",
-		"{\"op\":\"account.set\",\"name\":\"a\",\"default_models\":\"m*,n\",\"default_ip\":\"::1\",\"default_max_tokens\":100,\"default_expires_s\":7200}");
+	takes("account set a --low-balance 0.5 --default-models m*,n --default-ip ::1 --default-max-tokens 100 --default-expires 2h",
+		"{\"op\":\"account.set\",\"name\":\"a\",\"low_balance\":\"0.5\",\"default_models\":\"m*,n\",\"default_ip\":\"::1\",\"default_max_tokens\":100,\"default_expires_s\":7200}");
 	takes("credit a 0.000000001", "{\"op\":\"credit\",\"name\":\"a\",\"amount\":\"0.000000001\"}");
 	takes("credit --ref r1 a 5 --note \"q\\", "{\"op\":\"credit\",\"ref\":\"r1\",\"name\":\"a\",\"amount\":\"5\",\"note\":\"\\\"q\\\\\"}");
 	takes("debit a 5 --force", "{\"op\":\"debit\",\"name\":\"a\",\"amount\":\"5\",\"force\":true}");
