@@ -126,7 +126,8 @@ static void add_model(struct fare_admin *c, const struct fare_model *m)
 	add_price(c, "cache_write", m->price.cache_write);
 	add_price(c, "per_call", m->price.per_call);
 	fare_buf_addf(&c->out, ", \"max_output\": %llu, \"context\": %llu, \"price_version\": %llu", (unsigned long long)m->max_output, (unsigned long long)m->context, (unsigned long long)m->version);
-	fare_json_text_member(&c->out, "bound_field", m->bound_field == FARE_BOUND_MAX_COMPLETION_TOKENS ? "max_completion_tokens" : "max_tokens");
+	fare_json_text_member(&c->out, "bound_field", m->bound_field & FARE_BOUND_MAX_COMPLETION_TOKENS ? "max_completion_tokens" : "max_tokens");
+	fare_buf_addf(&c->out, ", \"stream_options\": %s", m->bound_field & FARE_NO_STREAM_OPTIONS ? "false" : "true");
 	fare_json_time(&c->out, "created", m->created_ms);
 	fare_buf_add_char(&c->out, '}');
 	fare_admin_end_record(c);
@@ -181,6 +182,8 @@ static void model_add(struct fare_admin *c)
 		else if (strcmp(field, "max_tokens") != 0)
 			fare_arg_wrong(c, "bound_field is max_tokens or max_completion_tokens");
 	}
+	if (fare_arg_true(c, "no_stream_options"))
+		m.bound_field |= FARE_NO_STREAM_OPTIONS;
 	model_put(c, &m);
 }
 
@@ -243,7 +246,7 @@ const struct fare_admin_op fare_catalog_ops[] = {
 	{"provider.add", provider_add, "name style base_url key_file key_env", true},
 	{"provider.list", provider_list, "", false},
 	{"provider.remove", provider_remove, "name", true},
-	{"model.add", model_add, "name provider upstream input output cache_read cache_write per_call max_output context bound_field", true},
+	{"model.add", model_add, "name provider upstream input output cache_read cache_write per_call max_output context bound_field no_stream_options", true},
 	{"model.list", model_list, "", false},
 	{"model.show", model_show, "name", false},
 	{"model.remove", model_remove, "name", true},

@@ -39,7 +39,7 @@ struct fare_grant {
 	struct fare_price price;
 	int64_t bound;              /* to be sent upstream per choice; FARE_NO_BOUND for endpoints without output */
 	bool bound_ours;            /* the caller gave none: told in Farebox-Max-Tokens */
-	uint8_t bound_field;        /* enum fare_bound_field */
+	uint8_t bound_field;        /* of enum fare_bound_field */
 	uint8_t style;              /* enum fare_style */
 	uint64_t key_id, account_id;
 	uint64_t max_input, max_output; /* what usage is clamped to, whole call; 0: unknown */

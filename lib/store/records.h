@@ -58,7 +58,10 @@ struct fare_provider {
 	bool removed;
 };
 
-enum fare_bound_field { FARE_BOUND_MAX_TOKENS = 1, FARE_BOUND_MAX_COMPLETION_TOKENS = 2 };
+enum fare_bound_field {
+	FARE_BOUND_MAX_TOKENS = 1, FARE_BOUND_MAX_COMPLETION_TOKENS = 2,
+	FARE_NO_STREAM_OPTIONS = 4 /* beside one of these: the provider refuses them */
+};
 /* A model as one price version of it. Versions are numbered over the whole instance and never deleted, so an entry's price_version always finds its price. */
 struct fare_model {
 	uint64_t version;          /* price version, 1.. */
@@ -67,7 +70,7 @@ struct fare_model {
 	char upstream[FARE_NAME_N]; /* what the provider is told */
 	struct fare_price price;
 	uint64_t max_output, context; /* tokens, 0: unknown */
-	uint8_t bound_field;
+	uint8_t bound_field;       /* of enum fare_bound_field */
 	uint64_t created_ms;
 	bool removed;              /* no longer offered */
 	bool priced;               /* false: known, but refused with model_not_priced */

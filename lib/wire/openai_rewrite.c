@@ -11,11 +11,12 @@ struct writer {
 	const char *bound_field;
 	uint32_t at;         /* of the caller's body: all before it was dealt with */
 	bool some, options_seen; /* a member was written; stream_options was among them */
+	bool no_options;         /* upstream would refuse them */
 };
 
 static const char *bound_field(const struct fare_openai_request *q, const struct fare_grant *g)
 {
-	return q->endpoint == FARE_CHAT && g->bound_field == FARE_BOUND_MAX_COMPLETION_TOKENS ? "max_completion_tokens" : "max_tokens";
+	return q->endpoint == FARE_CHAT && g->bound_field & FARE_BOUND_MAX_COMPLETION_TOKENS ? "max_completion_tokens" : "max_tokens";
 }
 
 static struct fare_span text_between(const struct writer *w, uint32_t start, uint32_t end)
@@ -79,12 +80,13 @@ static void value_write(struct writer *w, const struct fare_json_node *m, enum f
 static void member_write(struct writer *w, const struct fare_json_node *m)
 {
 	enum fare_field_kind kind = fare_openai_field(&w->q->json, m, (int)w->q->endpoint);
-	if (kind != FARE_FIELD_BOUND) {
+	bool dropped = kind == FARE_FIELD_STREAM_OPTIONS && w->no_options;
+	if (kind != FARE_FIELD_BOUND && !dropped) {
 		gap_write(w, m->key - 1);
 		fare_buf_add_span(w->out, text_between(w, m->key - 1, m->start));
 		value_write(w, m, kind);
 		w->some = true;
-	} else if (m->kind == FARE_JSON_NUMBER) {
+	} else if (m->kind == FARE_JSON_NUMBER && !dropped) {
 		gap_write(w, m->key - 1);
 		w->some = false; /* the gap has the comma */
 		name_write(w, w->bound_field);
@@ -97,7 +99,7 @@ bool fare_openai_request_write(const struct fare_openai_request *q, const struct
 {
 	const struct fare_json *j = &q->json;
 	const struct fare_json_node *root = fare_json_root(j);
-	struct writer w = {.q = q, .g = g, .out = out, .bound_field = bound_field(q, g), .at = root->start + 1};
+	struct writer w = {.q = q, .g = g, .out = out, .bound_field = bound_field(q, g), .at = root->start + 1, .no_options = g->bound_field & FARE_NO_STREAM_OPTIONS};
 	fare_buf_add_span(out, fare_span_at(j->text.p, root->start + 1));
 	for (const struct fare_json_node *m = fare_json_first(j, root); m; m = fare_json_next(j, m))
 		member_write(&w, m);
@@ -105,7 +107,7 @@ bool fare_openai_request_write(const struct fare_openai_request *q, const struct
 		name_write(&w, w.bound_field);
 		fare_buf_addf(out, "%lld", (long long)g->bound);
 	}
-	if (q->stream && !w.options_seen) {
+	if (q->stream && !w.options_seen && !w.no_options) {
 		name_write(&w, "stream_options");
 		fare_buf_add_str(out, "{\"include_usage\":true}");
 	}

@@ -80,6 +80,7 @@ echo x | farebox provider add sandbox --style openai --base-url "$sandbox/v1" --
 for model in chat embed tick-100-600 big-3000000 reset garbage headers badjson badkey unpaid accel cut-5 close-reuse nousage streamerror-3 error-429 slow-600000; do
 	farebox model add sandbox-$model --provider sandbox --input 0.15 --output 0.60 --max-output 4096 >/dev/null
 done
+farebox model add unasked --provider sandbox --upstream-name sandbox-chat --input 0.15 --output 0.60 --max-output 4096 --no-stream-options >/dev/null
 farebox account create a >/dev/null
 farebox credit a 10 >/dev/null
 key=$(farebox key create a 2>/dev/null)
@@ -124,7 +125,7 @@ for server in lighttpd nginx; do
 	entry "$server: embeddings" complete
 
 	status=$(curl -q -s -o "$tmp/answer" -w '%{http_code}' "http://127.0.0.1:$web_port/v1/models" -H "Authorization: Bearer $key")
-	is "$server: models" "200 17" "$status $(grep -o '"object": *"model"' "$tmp/answer" | wc -l)"
+	is "$server: models" "200 18" "$status $(grep -o '"object": *"model"' "$tmp/answer" | wc -l)"
 	status=$(curl -q -s -o "$tmp/answer" -w '%{http_code}' "http://127.0.0.1:$web_port/v1/models/sandbox-chat" -H "x-api-key: $key")
 	is "$server: one model" "200 sandbox-chat" "$status $(field id <"$tmp/answer")"
 	status=$(curl -q -s -o "$tmp/answer" -w '%{http_code}' "http://127.0.0.1:$web_port/v1/models/none" -H "Authorization: Bearer $key")
@@ -151,6 +152,9 @@ for server in lighttpd nginx; do
 	post chat/completions "$(ask sandbox-nousage true)"
 	entry "$server: no usage reported" complete
 	has "$server: no usage reported: estimated" estimated "$(cat "$tmp/entry")"
+	post chat/completions "$(ask unasked true)"
+	entry "$server: usage not asked for" complete
+	has "$server: usage not asked for: estimated" estimated "$(cat "$tmp/entry")"
 
 	post chat/completions "$(ask sandbox-tick-100-600 true)" -N -m 1
 	is "$server: the caller leaves" "curl 28" "$status"

@@ -78,8 +78,8 @@ static void test_taken(void **state)
 	takes("key rotate 7 --grace 24h", "{\"op\":\"key.rotate\",\"id\":7,\"grace_s\":86400}");
 	takes("key list", "{\"op\":\"key.list\"}");
 	takes("calls --live", "{\"op\":\"calls\",\"live\":true}");
-	takes("model add org/m:1 --provider p --input 0.15 --output 0 --max-output 10 --bound-field max_completion_tokens",
-		"{\"op\":\"model.add\",\"name\":\"org/m:1\",\"provider\":\"p\",\"input\":\"0.15\",\"output\":\"0\",\"max_output\":10,\"bound_field\":\"max_completion_tokens\"}");
+	takes("model add org/m:1 --provider p --input 0.15 --output 0 --max-output 10 --bound-field max_completion_tokens --no-stream-options",
+		"{\"op\":\"model.add\",\"name\":\"org/m:1\",\"provider\":\"p\",\"input\":\"0.15\",\"output\":\"0\",\"max_output\":10,\"bound_field\":\"max_completion_tokens\",\"no_stream_options\":true}");
 	takes("provider add p --style openai --base-url https://x/v1 --key-env OPENAI_API_KEY",
 		"{\"op\":\"provider.add\",\"name\":\"p\",\"style\":\"openai\",\"base_url\":\"https://x/v1\",\"key_env\":\"OPENAI_API_KEY\"}");
 }

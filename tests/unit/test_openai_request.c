@@ -88,7 +88,7 @@ static void test_read(void **state)
 
 static void test_write(void **state)
 {
-	enum { MT = FARE_BOUND_MAX_TOKENS, MCT = FARE_BOUND_MAX_COMPLETION_TOKENS };
+	enum { MT = FARE_BOUND_MAX_TOKENS, MCT = FARE_BOUND_MAX_COMPLETION_TOKENS, NSO = FARE_NO_STREAM_OPTIONS };
 #define UM "\"model\":\"up/\\\"x\\\"\",\"messages\":[{\"role\":\"user\",\"content\":\"hi\"}]"
 	static const struct { enum fare_endpoint endpoint; uint8_t field; int64_t bound; const char *body, *want; } rows[] = {
 		{FARE_CHAT, MT, 9, "{" M "}", "{" UM ",\"max_tokens\":9}"}, {FARE_CHAT, MCT, 9, "{" M "}", "{" UM ",\"max_completion_tokens\":9}"}, {FARE_CHAT, MT, 9, "{" M ",\"max_tokens\":9}", "{" UM ",\"max_tokens\":9}"},
@@ -101,6 +101,9 @@ static void test_write(void **state)
 		{FARE_CHAT, MT, 9, "{" M ",\"stream_options\":{ \"include_obfuscation\":false},\"stream\":true,\"max_tokens\":9}", "{" UM ",\"stream_options\":{\"include_usage\":true, \"include_obfuscation\":false},\"stream\":true,\"max_tokens\":9}"},
 		{FARE_CHAT, MT, 9, "{" M ",\"stream_options\":{ \"include_usage\" : false },\"stream\":true,\"max_tokens\":9}", "{" UM ",\"stream_options\":{ \"include_usage\" : true },\"stream\":true,\"max_tokens\":9}"},
 		{FARE_CHAT, MT, 9, "{" M ",\"stream_options\":{\"include_usage\":false},\"max_tokens\":9}", "{" UM ",\"stream_options\":{\"include_usage\":false},\"max_tokens\":9}"},
+		{FARE_CHAT, MT | NSO, 9, "{" M ",\"stream\":true,\"max_tokens\":9}", "{" UM ",\"stream\":true,\"max_tokens\":9}"},
+		{FARE_CHAT, MCT | NSO, 9, "{\"stream_options\":{\"include_usage\":true}, " M ",\"stream\":true}", "{ " UM ",\"stream\":true,\"max_completion_tokens\":9}"},
+		{FARE_CHAT, MT | NSO, 9, "{" M ",\"stream\":true ,\"max_tokens\":9, \"stream_options\":{}}", "{" UM ",\"stream\":true ,\"max_tokens\":9}"},
 		{FARE_COMPLETIONS, MCT, 9, "{" P "}", "{\"model\":\"up/\\\"x\\\"\",\"prompt\":\"hi\",\"max_tokens\":9}"}, {FARE_EMBEDDINGS, MT, FARE_NO_BOUND, "{" E "}", "{\"model\":\"up/\\\"x\\\"\",\"input\":\"hi\"}"},
 	};
 	(void)state;
