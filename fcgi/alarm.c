@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/file.h>
+#include <sys/prctl.h>
 #include <sys/signalfd.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -131,7 +132,7 @@ static void try_ended(struct courier *c, struct alarm *a, int to, int status)
 	fare_log(FARE_ALARM, "%s: alarm %s is not delivered, after %u tries", name_of(to), a->id, d->tries);
 }
 
-/* All that it starts is killed with it; of our pipes it has none. */
+/* All that it starts is killed with it, when its time is over; it alone, if we are killed, for it will be tried again. Of our pipes it has none. */
 FARE_NORETURN static void try_run(const struct courier *c, const struct alarm *a, int to)
 {
 	struct fare_span line = fare_span_at(a->line, a->n);
@@ -139,6 +140,7 @@ FARE_NORETURN static void try_run(const struct courier *c, const struct alarm *a
 	sigset_t none;
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL);
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	if (null < 0 || setpgid(0, 0) != 0 || dup2(null, STDIN_FILENO) < 0 || dup2(null, STDOUT_FILENO) < 0)
 		_exit(1);
 	if (to == FARE_ALARM_COMMAND)
