@@ -18,13 +18,16 @@ struct fare_loop *stub_link_loop;
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static char notes[4096], notes_copy[4096];
 static struct fare_usage last_usage;
+static unsigned generation = 1; /* of the notes */
+static _Thread_local unsigned born; /* an upstream's: a late word of it is no note on the next call */
 
 void stub_link_reset(const char *base_url)
 {
 	struct fare_grant *g = &stub_link.answer.grant;
 	memset(&stub_link, 0, sizeof stub_link);
-	pthread_mutex_lock(&lock); /* an upstream of the call before may still have a word to say */
+	pthread_mutex_lock(&lock);
 	notes[0] = 0;
+	generation++;
 	last_usage = (struct fare_usage){0};
 	pthread_mutex_unlock(&lock);
 	stub_link.answer.granted = true;
@@ -43,7 +46,8 @@ void stub_link_note(const char *word)
 {
 	pthread_mutex_lock(&lock);
 	size_t n = strlen(notes), w = strlen(word);
-	if (strcmp(word, "progress") != 0 || n < w || strcmp(notes + n - w, word) != 0)
+	bool again = strcmp(word, "progress") == 0 && n >= w && strcmp(notes + n - w, word) == 0;
+	if (!again && (!born || born == generation))
 		snprintf(notes + n, sizeof notes - n, "%s%s", n ? " " : "", word);
 	pthread_mutex_unlock(&lock);
 }
@@ -253,10 +257,11 @@ static void *serve_one(void *arg)
 {
 	int fd = (int)(intptr_t)arg;
 	if (request_take(fd)) {
-		stub_link_note("request");
 		pthread_mutex_lock(&lock);
+		born = generation;
 		stub_script *script = upstream_script;
 		pthread_mutex_unlock(&lock);
+		stub_link_note("request");
 		script(fd);
 	}
 	close(fd);

@@ -47,7 +47,7 @@ static void up_json(int fd)
 	static const char body[] = "{\"id\":\"1\",\"object\":\"chat.completion\",\"model\":\"up-model\",\"choices\":[{\"index\":0,\"message\":{\"role\":\"assistant\",\"content\":\"hi\"},\"finish_reason\":\"stop\"}],"
 				   "\"usage\":{\"prompt_tokens\":7,\"completion_tokens\":5,\"total_tokens\":12}}";
 	char head[128];
-	snprintf(head, sizeof head, "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %zu\r\n\r\n", sizeof body - 1);
+	snprintf(head, sizeof head, "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Type: application/json\r\nContent-Length: %zu\r\n\r\n", sizeof body - 1);
 	put(fd, head);
 	put(fd, body);
 }
@@ -56,11 +56,11 @@ static void up_cut(int fd) { put(fd, SSE_HEAD CHUNK("one") "data: {\"id\":\"1\",
 static void up_nothing(int fd) { (void)fd; }
 static void up_stall(int fd) { wait_for_close(fd); }
 static void up_hang(int fd) { put(fd, SSE_HEAD CHUNK("one")); wait_for_close(fd); }
-static void up_401(int fd) { put(fd, "HTTP/1.1 401 No\r\nContent-Length: 8\r\n\r\nour-key!"); }
-static void up_402(int fd) { put(fd, "HTTP/1.1 402 No\r\nContent-Length: 2\r\n\r\n{}"); }
-static void up_429(int fd) { put(fd, "HTTP/1.1 429 Slow\r\nContent-Type: application/json\r\nRetry-After: 9\r\nContent-Length: 12\r\n\r\n{\"error\": 1}"); }
-static void up_302(int fd) { put(fd, "HTTP/1.1 302 Found\r\nLocation: http://127.0.0.1/\r\nContent-Length: 0\r\n\r\n"); }
-static void up_not_json(int fd) { put(fd, "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 5\r\n\r\nhello"); }
+static void up_401(int fd) { put(fd, "HTTP/1.1 401 No\r\nConnection: close\r\nContent-Length: 8\r\n\r\nour-key!"); }
+static void up_402(int fd) { put(fd, "HTTP/1.1 402 No\r\nConnection: close\r\nContent-Length: 2\r\n\r\n{}"); }
+static void up_429(int fd) { put(fd, "HTTP/1.1 429 Slow\r\nConnection: close\r\nContent-Type: application/json\r\nRetry-After: 9\r\nContent-Length: 12\r\n\r\n{\"error\": 1}"); }
+static void up_302(int fd) { put(fd, "HTTP/1.1 302 Found\r\nConnection: close\r\nLocation: http://127.0.0.1/\r\nContent-Length: 0\r\n\r\n"); }
+static void up_not_json(int fd) { put(fd, "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Type: application/json\r\nContent-Length: 5\r\n\r\nhello"); }
 static void after_caller_left(int fd, const char *answer_text)
 {
 	stub_link_note("asked");
@@ -68,9 +68,9 @@ static void after_caller_left(int fd, const char *answer_text)
 	put(fd, answer_text);
 	stub_link_note("answered");
 }
-static void up_late_500(int fd) { after_caller_left(fd, "HTTP/1.1 500 Bad\r\nContent-Type: application/json\r\nContent-Length: 12\r\n\r\n{\"error\": 1}"); }
-static void up_late_401(int fd) { after_caller_left(fd, "HTTP/1.1 401 No\r\nContent-Length: 8\r\n\r\nour-key!"); }
-static void up_late_not_json(int fd) { after_caller_left(fd, "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 5\r\n\r\nhello"); }
+static void up_late_500(int fd) { after_caller_left(fd, "HTTP/1.1 500 Bad\r\nConnection: close\r\nContent-Type: application/json\r\nContent-Length: 12\r\n\r\n{\"error\": 1}"); }
+static void up_late_401(int fd) { after_caller_left(fd, "HTTP/1.1 401 No\r\nConnection: close\r\nContent-Length: 8\r\n\r\nour-key!"); }
+static void up_late_not_json(int fd) { after_caller_left(fd, "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Type: application/json\r\nContent-Length: 5\r\n\r\nhello"); }
 static void up_late_error_event(int fd) { after_caller_left(fd, SSE_HEAD "event: error\ndata: {\"error\":{\"message\":\"no\"}}\n\n"); }
 static void up_late(int fd)
 {
