@@ -28,6 +28,8 @@ struct link_check {
 	pthread_cond_t heard;
 };
 
+enum { LINK_HEAR_MAX = 16 }; /* messages read at a time */
+
 struct fare_link {
 	char run[FARE_PATH_N];
 	struct fare_id incarnation;
@@ -43,6 +45,7 @@ struct fare_link {
 	struct fare_watch *watch; /* of the connection */
 	struct fare_timer *retry, *look;
 	uint64_t retry_ms;
+	uint8_t heard[LINK_HEAR_MAX][FARE_MSG_SMALL];
 
 	pthread_mutex_t lock; /* all below */
 	struct link_slot *slots;

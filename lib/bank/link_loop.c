@@ -11,7 +11,7 @@
 #include "bank/admin.h"
 #include "bank/link_inner.h"
 
-enum { RETRY_FIRST_MS = 10, RETRY_MOST_MS = 500, LOOK_MS = 500, HEAR_MAX = 16 };
+enum { RETRY_FIRST_MS = 10, RETRY_MOST_MS = 500, LOOK_MS = 500 };
 
 static bool send_now(struct fare_link *l, const uint8_t *p, size_t n)
 {
@@ -157,30 +157,29 @@ static void tell(struct fare_asking *first)
 /* Reads what is there, many at a time. False: the connection is over. */
 static bool hear_all(struct fare_link *l)
 {
-	static _Thread_local uint8_t msgs[HEAR_MAX][FARE_MSG_SMALL];
-	struct iovec parts[HEAR_MAX];
-	struct mmsghdr heads[HEAR_MAX] = {0};
+	struct iovec parts[LINK_HEAR_MAX];
+	struct mmsghdr heads[LINK_HEAR_MAX] = {0};
 	bool ok = true;
 	int n;
-	for (size_t i = 0; i < HEAR_MAX; i++) {
-		parts[i] = (struct iovec){msgs[i], sizeof msgs[i]};
+	for (size_t i = 0; i < LINK_HEAR_MAX; i++) {
+		parts[i] = (struct iovec){l->heard[i], sizeof l->heard[i]};
 		heads[i].msg_hdr = (struct msghdr){.msg_iov = &parts[i], .msg_iovlen = 1};
 	}
 	do {
 		struct fare_asking *first = NULL, **last = &first;
-		n = recvmmsg(l->fd, heads, HEAR_MAX, MSG_DONTWAIT, NULL);
+		n = recvmmsg(l->fd, heads, LINK_HEAR_MAX, MSG_DONTWAIT, NULL);
 		if (n < 0)
 			return errno == EAGAIN || errno == EINTR;
 		l->retry_ms = RETRY_FIRST_MS;
 		pthread_mutex_lock(&l->lock);
 		for (int i = 0; ok && i < n; i++) {
-			ok = heads[i].msg_len > 0 && hear(l, msgs[i], heads[i].msg_len, &last);
+			ok = heads[i].msg_len > 0 && hear(l, l->heard[i], heads[i].msg_len, &last);
 			if (!ok && heads[i].msg_len > 0)
 				fare_log(FARE_ALARM, "link: the bank says what this worker does not understand; it must be restarted as the same version");
 		}
 		pthread_mutex_unlock(&l->lock);
 		tell(first);
-	} while (ok && n == HEAR_MAX);
+	} while (ok && n == LINK_HEAR_MAX);
 	return ok;
 }
 
