@@ -135,8 +135,8 @@ static void drop(struct fare_alarms *q, const struct fare_alarm *a)
 {
 	if (a->what == FARE_ALARM_LOW_BALANCE)
 		q->missed = true;
-	else if (q->dropped++ == 0)
-		fare_log(FARE_WARN, "alarms wait to be delivered, and more are dropped");
+	else
+		q->dropped++;
 }
 
 void fare_alarms_raise(void *bank, const struct fare_alarm *a)
@@ -328,6 +328,9 @@ void fare_alarms_open(struct fare_bank *b) { raise_due(b); }
 
 void fare_alarms_tick(struct fare_bank *b)
 {
+	if (b->alarms.dropped)
+		fare_log(FARE_WARN, "too many alarms wait to be delivered: %llu more are dropped", (unsigned long long)b->alarms.dropped);
+	b->alarms.dropped = 0;
 	if (b->alarms.missed && b->alarms.count < FARE_ALARMS_MAX / 2)
 		raise_due(b);
 	pump(b);

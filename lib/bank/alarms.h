@@ -32,7 +32,7 @@ struct fare_alarms {
 	struct fare_alarm_item *first, **last;
 	unsigned count;
 	bool missed;             /* a low balance found no room */
-	uint64_t dropped;
+	uint64_t dropped;        /* since the last tick */
 	uint64_t told_ms[FARE_ALARM_N], more[FARE_ALARM_N]; /* by kind */
 	/* farebox-alarm; -1: not running, or told to end */
 	int to, from;

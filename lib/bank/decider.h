@@ -75,7 +75,7 @@ struct fare_alarm {
 };
 
 /* A provider that does not take our key. */
-struct fare_refusing { uint64_t provider, status, since_ms, told_ms; bool on; };
+struct fare_refusing { uint64_t provider, status, since_ms, told_ms, not_before_ms; bool on; };
 enum { FARE_REFUSING_N = 64 };
 
 struct fare_decider_out {

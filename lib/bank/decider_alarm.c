@@ -72,19 +72,21 @@ void fare_decider_answered(struct fare_decider *d, uint64_t provider, uint64_t s
 	bool refused = status == 401 || status == 402 || status == 403;
 	struct fare_refusing *r = refusing_of(d, provider);
 	if (!refused) {
-		if (r->provider == provider && status >= 200 && status < 300)
+		if (r->provider == provider && r->on && status >= 200 && status < 300) {
 			r->on = false;
+			r->not_before_ms = r->told_ms + TELL_MOST_MS;
+		}
 		return;
 	}
 	if (r->provider != provider)
 		*r = (struct fare_refusing){.provider = provider};
-	uint64_t least = r->on ? TELL_AGAIN_MS : TELL_MOST_MS;
 	if (!r->on)
 		r->since_ms = d->now_ms;
 	r->on = true;
 	r->status = status;
-	if (r->told_ms && d->now_ms - r->told_ms < least)
+	if (d->now_ms < r->not_before_ms)
 		return;
 	r->told_ms = d->now_ms;
+	r->not_before_ms = d->now_ms + TELL_AGAIN_MS;
 	fare_decider_raise(d, &(struct fare_alarm){.what = FARE_ALARM_PROVIDER_REFUSED, .provider = provider, .status = status, .call_id = call_id});
 }

@@ -99,7 +99,7 @@ static void check_provider_refused(void **state)
 	enum { MINUTE = 60 * 1000, HOUR = 60 * MINUTE };
 	static const struct { uint64_t at_ms, status; unsigned alarms; } steps[] = {
 		{0, 500, 0}, {0, 401, 1}, {0, 403, 1}, {MINUTE, 402, 1}, {HOUR - 1, 401, 1}, {HOUR, 401, 2}, {HOUR, 500, 2}, {HOUR + 1, 401, 2},
-		{HOUR + 2, 200, 2}, {HOUR + 3, 401, 2}, {HOUR + 4, 200, 2}, {HOUR + MINUTE, 402, 3}, {HOUR + MINUTE + 1, 0, 3}, {HOUR + 2 * MINUTE, 402, 3}};
+		{HOUR + 2, 200, 2}, {HOUR + 3, 401, 2}, {HOUR + MINUTE - 1, 401, 2}, {HOUR + MINUTE, 402, 3}, {HOUR + MINUTE + 1, 0, 3}, {HOUR + 2 * MINUTE, 402, 3}};
 	struct world *x = *state;
 	struct fare_worker *w = hello(x, 1, NULL, 0);
 	for (unsigned i = 0; i < FARE_ARRAY_N(steps); i++) {
