@@ -38,23 +38,23 @@ function pattern(v,   p) {
 	return "^" v "$"
 }
 
-function get(name,   i) { for (i = depth; i >= 0; i--) if ((i, name) in value) return value[i, name]; return "" }
-function set(name, v) { if (name ~ /^(fastcgi_param|error_page|listen|server)$/ && (depth, name) in value) v = value[depth, name] "\n" v; value[depth, name] = v }
-function leave(   k, p) { for (k in value) { split(k, p, SUBSEP); if (p[1] == depth) delete value[k] } depth-- }
+# The first walk learns what each block says (what stands after a block counts for it too), the second looks at the locations.
+function get(name,   i) { for (i = depth; i >= 0; i--) if ((id[i], name) in value) return value[id[i], name]; return "" }
+function set(name, v) { if (name ~ /^(fastcgi_param|error_page|listen|server)$/ && (id[depth], name) in value) v = value[id[depth], name] "\n" v; value[id[depth], name] = v }
 
 function walk(f,   i, name, rest, g, p) {
 	for (i = 1; i <= count[f]; i++) {
 		name = rest = text[f, i]; sub(/\t.*/, "", name); if (!sub(/^[^\t]*\t/, "", rest)) rest = ""
-		if (what[f, i] == "{") { depth++; block[depth] = name; title[depth] = rest }
+		if (what[f, i] == "{") { id[++depth] = ++blocks; block[depth] = name; title[depth] = rest }
 		else if (what[f, i] == "}") {
-			if (block[depth] == "upstream" && pass == 1 && index("\n" get("server") "\n", "\nunix:" socket)) ours[title[depth]] = get("server") ~ /\n/ ? 2 : 1
+			if (block[depth] == "upstream" && pass == 1 && index("\n" get("server") "\n", "\nunix:" socket)) ours[title[depth]] = 1
 			if (block[depth] == "events") connections = get("worker_connections")
-			if (pass == 2 && (depth, "fastcgi_pass") in value) mount(f, value[depth, "fastcgi_pass"])
-			leave()
+			if (pass == 2 && (id[depth], "fastcgi_pass") in value) mount(f, value[id[depth], "fastcgi_pass"])
+			depth--
 		} else if (name == "include") {
 			p = pattern(rest)
 			for (g = 1; g <= files; g++) if (order[g] ~ p && order[g] != f) walk(order[g])
-		} else set(name, rest)
+		} else if (pass == 1) set(name, rest)
 	}
 }
 
@@ -97,5 +97,5 @@ END {
 	files = 0
 	for (k in seen) order[++files] = k
 	for (i = 1; i <= files; i++) for (j = i + 1; j <= files; j++) if (order[j] < order[i]) { k = order[i]; order[i] = order[j]; order[j] = k }
-	for (pass = 1; pass <= 2; pass++) { depth = 0; split("", value); walk(main) }
+	for (pass = 1; pass <= 2; pass++) { id[0] = depth = blocks = 0; walk(main) }
 }

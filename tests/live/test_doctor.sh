@@ -33,6 +33,24 @@ doctor() {
 }
 level_of() { sed -n "s/^{\"check\": \"$1\", \"level\": \"\\([a-z]*\\)\".*/\\1/p" "$tmp/found" | sort -u; }
 
+# nginx's settings in several files, as nginx -T prints them: what stands after an include counts too; an upstream; words in quotes; a location that is none of ours.
+cat >"$tmp/dump" <<'END'
+# configuration file /e/nginx.conf:
+events { worker_connections 9000; } # } none
+http { include sites/*; fastcgi_read_timeout 1h; fastcgi_buffer_size 32k; large_client_header_buffers 4 32k;
+  upstream fare { server unix:/x/farebox.sock; }
+  upstream other { server unix:/y/farebox.sock; } }
+# configuration file /e/sites/a:
+server { listen 8081; server_name api.example.com other; set $x "a;b}{c"; include /e/mount; }
+server { listen 127.0.0.1:8082; location /v1 { fastcgi_pass fare; fastcgi_param A b; fastcgi_param FAREBOX_PREFIX /ai; fastcgi_read_timeout 5m; client_max_body_size 0; } }
+server { listen 8083; location / { fastcgi_pass other; } }
+# configuration file /e/mount:
+location ~ ^/v1 { fastcgi_pass unix:/x/farebox.sock; client_max_body_size 64m; }
+END
+is "nginx's settings, read" "mount nginx /e/mount|listen http 8081|host api.example.com|mount nginx /e/sites/a|listen http 127.0.0.1:8082|prefix /ai|fault timeout wrong" \
+	"$(awk -v socket=/x/farebox.sock -v need_s=300 -v body=33554432 -v header=16384 -v calls=4096 -v cpus=2 -v main=/e/nginx.conf -f "$here/../../bin/doctor-nginx.awk" "$tmp/dump" |
+		cut -f 1-3 | tr '\t\n' ' |' | sed 's/|$//')"
+
 rc=0
 farebox doctor --url nonsense >"$tmp/none" 2>&1 || rc=$?
 is "misuse" 2 $rc
