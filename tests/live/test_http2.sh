@@ -219,6 +219,8 @@ has "its code" '"upstream_failed"' "$(cat "$tmp/answer")"
 has "its reason" "no trusted TLS connection" "$(cat "$tmp/answer")"
 entry "certificate" upstream_error 0.000000000
 is "certificate: never delivered" "" "$(curl -q -s "$sandbox/sandbox/calls" | grep "$id" || :)"
+has "provider test: the same" "certificate" "$(farebox provider test other 2>&1 || :)"
+is "provider test: one whose authority is in ca_file" "h2: reached, and the key is good" "$(farebox provider test h2 2>&1 || :)"
 calls_of "$tmp/out" 100 20 h1 || :
 is "a provider without HTTP/2" "100 x 200" "$(statuses "$tmp/out")"
 is "by HTTP/1.1" "HTTP/1.1" "$(versions "$p_h1")"
