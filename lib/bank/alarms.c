@@ -7,13 +7,14 @@
 #include <spawn.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/clock.h"
 #include "base/log.h"
 #include "bank/server_inner.h"
 
-enum { START_AGAIN_MS = 1000, OUT_MAX = 64 * 1024, MORE_MS = 60 * 1000 };
+enum { START_AGAIN_MS = 1000, NOT_STARTED_MS = 60 * 1000, OUT_MAX = 64 * 1024, MORE_MS = 60 * 1000 };
 
 extern char **environ;
 
@@ -257,27 +258,33 @@ static void on_to(void *arg, int fd, unsigned events)
 }
 
 /* Its ends of the pipes become its descriptors 0 and 1; its standard error is the bank's log. */
-static int spawn(const char *program, const char *home, int in, int out)
+static int spawn(const char *program, const char *home, int in, int out, pid_t *pid)
 {
 	char *argv[] = {(char *)(uintptr_t)"farebox-alarm", (char *)(uintptr_t)"--home", (char *)(uintptr_t)home, NULL};
 	posix_spawn_file_actions_t files;
 	posix_spawnattr_t attr;
 	sigset_t usual;
-	pid_t pid;
 	sigemptyset(&usual);
 	posix_spawnattr_init(&attr);
 	posix_spawnattr_setsigmask(&attr, &usual);
-	sigaddset(&usual, SIGCHLD);
 	sigaddset(&usual, SIGPIPE);
 	posix_spawnattr_setsigdefault(&attr, &usual);
 	posix_spawnattr_setflags(&attr, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETSID);
 	posix_spawn_file_actions_init(&files);
 	posix_spawn_file_actions_adddup2(&files, in, STDIN_FILENO);
 	posix_spawn_file_actions_adddup2(&files, out, STDOUT_FILENO);
-	int e = posix_spawn(&pid, program, &files, &attr, argv, environ);
+	int e = posix_spawn(pid, program, &files, &attr, argv, environ);
 	posix_spawn_file_actions_destroy(&files);
 	posix_spawnattr_destroy(&attr);
 	return e;
+}
+
+/* True: there is none any more. */
+static bool process_ended(struct fare_alarms *q)
+{
+	if (q->from < 0 && q->pid > 0 && waitpid(q->pid, NULL, WNOHANG) != 0)
+		q->pid = 0;
+	return q->pid == 0;
 }
 
 static bool process_start(struct fare_bank *b)
@@ -286,7 +293,7 @@ static bool process_start(struct fare_bank *b)
 	char program[FARE_PATH_N];
 	int to[2] = {-1, -1}, from[2] = {-1, -1};
 	q->start_ms = fare_clock_boot_ms() + START_AGAIN_MS;
-	int e = !fare_conf_program("farebox-alarm", program) ? ENOENT : pipe2(to, O_CLOEXEC) != 0 || pipe2(from, O_CLOEXEC) != 0 ? errno : spawn(program, b->conf.home, to[0], from[1]);
+	int e = !fare_conf_program("farebox-alarm", program) ? ENOENT : pipe2(to, O_CLOEXEC) != 0 || pipe2(from, O_CLOEXEC) != 0 ? errno : spawn(program, b->conf.home, to[0], from[1], &q->pid);
 	if (to[0] >= 0)
 		close(to[0]);
 	if (from[1] >= 0)
@@ -302,6 +309,9 @@ static bool process_start(struct fare_bank *b)
 	}
 	fare_log(FARE_WARN, "farebox-alarm does not start, alarms wait: %s", strerror(e));
 	process_forget(q);
+	if (e != 0)
+		q->pid = 0; /* whatever posix_spawn left there */
+	q->start_ms += NOT_STARTED_MS;
 	return false;
 }
 
@@ -316,7 +326,7 @@ static void pump(struct fare_bank *b)
 		process_end(q); /* it sees that there is no more, and leaves */
 	if (!q->first || (q->from >= 0 && q->to < 0) || b->stopping)
 		return;
-	if (q->from < 0 && (fare_clock_boot_ms() < q->start_ms || !process_start(b)))
+	if (q->from < 0 && (!process_ended(q) || fare_clock_boot_ms() < q->start_ms || !process_start(b)))
 		return;
 	for (struct fare_alarm_item *i = q->first; i && q->out.n + i->n <= OUT_MAX; i = i->next)
 		if (!i->said)
@@ -333,6 +343,7 @@ void fare_alarms_tick(struct fare_bank *b)
 	b->alarms.dropped = 0;
 	if (b->alarms.missed && b->alarms.count < FARE_ALARMS_MAX / 2)
 		raise_due(b);
+	(void)process_ended(&b->alarms);
 	pump(b);
 }
 

@@ -35,6 +35,7 @@ struct fare_alarms {
 	uint64_t dropped;        /* since the last tick */
 	uint64_t told_ms[FARE_ALARM_N], more[FARE_ALARM_N]; /* by kind */
 	/* farebox-alarm; -1: not running, or told to end */
+	pid_t pid;               /* 0: none, or waited for */
 	int to, from;
 	struct fare_watch *to_watch, *from_watch;
 	struct fare_buf out, in;

@@ -225,7 +225,6 @@ static void leave(struct fare_bank *b)
 static int serve(struct fare_bank *b)
 {
 	signal(SIGPIPE, SIG_IGN);
-	signal(SIGCHLD, SIG_IGN); /* farebox-alarm is waited for by nobody */
 	fare_writer_start(b);
 	fare_readers_start(b);
 	if (!recover(b))
