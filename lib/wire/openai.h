@@ -48,7 +48,7 @@ struct fare_tap;
 struct fare_tap *fare_tap_new(enum fare_endpoint endpoint, bool stream, bool usage_asked, const char *caller_model, fare_cost_fn *cost, void *cost_arg);
 void fare_tap_free(struct fare_tap **t);
 /* Takes the upstream's bytes, cut anywhere, and appends what goes to the caller: whole events only, so that an event of ours may follow at any time. JSON answers of up to FARE_ANSWER_EDIT_MAX bytes are kept back until fare_tap_finish, larger ones pass. False: stop (see end). */
-enum { FARE_ANSWER_EDIT_MAX = 1024 * 1024, FARE_EVENT_MAX = 1024 * 1024 };
+enum { FARE_ANSWER_EDIT_MAX = 1024 * 1024, FARE_EVENT_MAX = 4 * 1024 * 1024 /* pictures come in one event */ };
 bool fare_tap_push(struct fare_tap *t, struct fare_span bytes, struct fare_buf *out) FARE_MUST;
 /* End of the upstream's body. Appends what was kept back; of a held answer that is not complete, nothing. */
 enum fare_tap_end fare_tap_finish(struct fare_tap *t, struct fare_buf *out);

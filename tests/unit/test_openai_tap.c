@@ -216,6 +216,15 @@ static void test_bounds(void **state)
 	assert_int_equal(r.end, FARE_TAP_GARBAGE);
 	assert_int_equal(r.out.n, 0);
 	fare_buf_release(&r.out);
+	fare_buf_reset(&b);
+	fare_buf_add_str(&b, "data: {\"choices\":[{\"delta\":{\"images\":\"");
+	while (b.n < FARE_EVENT_MAX - 64)
+		fare_buf_add_char(&b, 'i');
+	fare_buf_add_str(&b, "\"}}]}\n\ndata: [DONE]\n\n");
+	r = run(FARE_CHAT, true, false, fare_buf_span(&b), 4096);
+	assert_int_equal(r.end, FARE_TAP_COMPLETE);
+	assert_true(fare_span_eq(fare_buf_span(&r.out), fare_buf_span(&b)));
+	fare_buf_release(&r.out);
 	for (size_t deep = 127; deep < 130; deep++) { /* containers, the outermost included */
 		fare_buf_reset(&b);
 		fare_buf_add_str(&b, "{\"choices\":[],\"a\":");
