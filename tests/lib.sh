@@ -18,9 +18,12 @@ tests_failed=0
 tests_pids=
 tmp=$(mktemp -d "${TMPDIR:-/tmp}/farebox-test.XXXXXX")
 
+# tests_clean STATUS [COMMAND...]: at the end, however it comes; the command first, without a word.
 tests_clean() {
-	tests_status=$?
+	tests_status=$1
+	shift
 	trap - EXIT
+	[ $# -eq 0 ] || "$@" >/dev/null 2>&1 || :
 	${tests_at_end:-:}
 	for tests_pid in $tests_pids; do
 		kill "$tests_pid" 2>/dev/null || :
@@ -29,7 +32,7 @@ tests_clean() {
 	rm -rf "$tmp"
 	exit $tests_status
 }
-trap tests_clean EXIT
+trap 'tests_clean $?' EXIT
 trap 'exit 1' HUP INT TERM
 
 ok() {

@@ -17,7 +17,7 @@ fi
 FAREBOX_LIBEXEC=$(pwd)/fcgi
 FAREBOX_HOME=$tmp/home
 export FAREBOX_LIBEXEC FAREBOX_HOME
-trap 'farebox stop --now >/dev/null 2>&1 || :; tests_clean' EXIT
+trap 'tests_clean $? farebox stop --now' EXIT
 farebox() { "$here/../../bin/farebox" "$@"; }
 ctl=$FAREBOX_LIBEXEC/farebox-ctl
 many=300

@@ -10,7 +10,7 @@ FAREBOX_LIBEXEC=$(pwd)/fcgi
 FAREBOX_HOME=$tmp/home
 export FAREBOX_LIBEXEC FAREBOX_HOME
 chmod 755 "$tmp"
-trap 'farebox stop --now >/dev/null 2>&1 || :; tests_clean' EXIT
+trap 'tests_clean $? farebox stop --now' EXIT
 
 farebox() { "$here/../../bin/farebox" "$@"; }
 field() { sed -n "s/.*\"$1\": *\"\\{0,1\\}\\([^\",}]*\\).*/\\1/p"; }

@@ -11,7 +11,7 @@ FAREBOX_HOME=$tmp/home
 export FAREBOX_LIBEXEC FAREBOX_HOME
 chmod 755 "$tmp"
 farebox() { "$top/bin/farebox" "$@"; }
-trap 'farebox stop --now >/dev/null 2>&1 || :; tests_clean' EXIT
+trap 'tests_clean $? farebox stop --now' EXIT
 
 # offers WORD...: what is offered in place of the last word, on one line.
 offers() {

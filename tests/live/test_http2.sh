@@ -19,7 +19,7 @@ FAREBOX_LIBEXEC=$(pwd)/fcgi
 FAREBOX_HOME=$tmp/home
 export FAREBOX_LIBEXEC FAREBOX_HOME
 unset http_proxy https_proxy HTTPS_PROXY all_proxy ALL_PROXY CURL_CA_BUNDLE SSL_CERT_FILE
-trap 'farebox stop --now >/dev/null 2>&1 || :; tests_clean' EXIT
+trap 'tests_clean $? farebox stop --now' EXIT
 # shellcheck source-path=SCRIPTDIR source=servers.sh
 . "$here/servers.sh"
 load=$(pwd)/tests/live/farebox-load

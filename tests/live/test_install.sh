@@ -8,7 +8,7 @@ unset FAREBOX_LIBEXEC FAREBOX_SHARE
 FAREBOX_HOME=$tmp/home
 export FAREBOX_HOME
 chmod 755 "$tmp"
-trap '"$farebox" stop --now >/dev/null 2>&1 || :; tests_clean' EXIT
+trap 'tests_clean $? "$farebox" stop --now' EXIT
 
 # Not with the variables of the make that runs the tests (distcheck gives a DESTDIR of its own).
 env -u MAKEFLAGS -u MFLAGS -u MAKELEVEL -u DESTDIR make -s install DESTDIR="$tmp/root" >"$tmp/install" 2>&1 || {

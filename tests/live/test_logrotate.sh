@@ -13,7 +13,7 @@ FAREBOX_HOME=$tmp/home
 export FAREBOX_LIBEXEC FAREBOX_HOME
 chmod 755 "$tmp"
 farebox() { "$here/../../bin/farebox" "$@"; }
-trap 'farebox stop --now >/dev/null 2>&1 || :; tests_clean' EXIT
+trap 'tests_clean $? farebox stop --now' EXIT
 
 # Our file, for this home. Its users are those who own the folders here; who is not root has nobody to become.
 configuration() {

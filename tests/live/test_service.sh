@@ -17,7 +17,7 @@ unset FAREBOX_LIBEXEC FAREBOX_SHARE FAREBOX_HOME
 chmod 755 "$tmp"
 build=$(pwd)
 root=$tmp/root
-trap 'service "$farebox" stop --now >/dev/null 2>&1 || :; tests_clean' EXIT
+trap 'tests_clean $? service "$farebox" stop --now' EXIT
 
 user_of() { stat -c %U "/proc/$1"; }
 field() { sed -n "s/.*\"$1\": *\"\\{0,1\\}\\([^\",}]*\\).*/\\1/p"; }

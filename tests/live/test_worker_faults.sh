@@ -15,7 +15,7 @@ FAREBOX_HOME=$tmp/home
 FAREBOX_FAULT_FILE=$tmp/faults
 export FAREBOX_LIBEXEC FAREBOX_HOME FAREBOX_FAULT_FILE
 chmod 755 "$tmp"
-trap 'farebox stop --now >/dev/null 2>&1 || :; tests_clean' EXIT
+trap 'tests_clean $? farebox stop --now' EXIT
 fcgi=$(pwd)/tests/live/farebox-fcgi
 
 farebox() { "$here/../../bin/farebox" "$@"; }
