@@ -124,7 +124,7 @@ for provider in "h2 $p_h2" "away $p_away" "h1 $p_h1" "other $p_other" "old $p_ol
 	echo x | farebox provider add "${provider% *}" --style openai --base-url "https://127.0.0.1:${provider#* }/v1" --key-file - >/dev/null
 	farebox model add "${provider% *}" --provider "${provider% *}" --upstream-name sandbox-chat --input 0.15 --output 0.60 --max-output 4096 >/dev/null
 done
-for model in tick-100-30 big-60000000 slow-3000; do
+for model in tick-100-30 big-60000000 slow-60000; do
 	farebox model add $model --provider h2 --upstream-name sandbox-$model --input 0.15 --output 0.60 --max-output 16000000 >/dev/null
 done
 farebox account create a >/dev/null
@@ -199,7 +199,7 @@ books "reloads"
 
 # ---- A server that dies: what it may have processed is not sent again
 : >"$tmp/out"
-calls_of "$tmp/out" 20 20 slow-3000 &
+calls_of "$tmp/out" 20 20 slow-60000 &
 calls=$!
 check "20 calls wait" wait_until 20 live_is 20
 pkill -KILL -P "$upstream"
