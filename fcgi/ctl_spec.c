@@ -39,9 +39,11 @@ static const struct ctl_command commands[] = {
 	{"account", "create", "account.create", {NAME_OF("NAME"), ACCOUNT_OPTIONS}, .columns = ACCOUNT_ALL,
 		.help = "an account with no money in it; how far below zero it may go, and what holds for keys and calls that do not say otherwise"},
 	{"account", "set", "account.set", {NAME_OF("NAME"), ACCOUNT_OPTIONS}, .columns = ACCOUNT_ALL, .some = true,
-		.help = "changes what is named; \"\" or 0 takes a default away. Models and addresses hold for each key that has none of its own (a key's '*', or 0.0.0.0/0,::/0, is all);\n"
-			"      the output bound for calls that name none; the span, from then on, for keys that are made without --expires (0s: none). --low-balance: an alarm (settings alarm_command and\n"
-			"      alarm_webhook) each time that balance and credit limit together fall below AMOUNT; what running calls hold does not count"},
+		.help = "changes what is named; \"\" or 0 takes it away\n"
+			"      default models and addresses hold for each key that has none of its own (a key's '*', or 0.0.0.0/0,::/0, is all), the output bound for calls that name none,"
+			" the span for keys that are made from then on without --expires\n"
+			"      with --low-balance there is an alarm (settings alarm_command, alarm_webhook) each time that balance and credit limit together fall below AMOUNT; what running"
+			" calls hold does not count"},
 	{"account", "list", "account.list", .columns = ACCOUNT_COLUMNS, .help = "all accounts"},
 	{"account", "show", "account.show", {NAME_OF("NAME")}, .columns = ACCOUNT_ALL, .help = "one account"},
 	{"account", "close", "account.close", {NAME_OF("NAME")}, .columns = ACCOUNT_COLUMNS, .help = "refuses its calls (403 account_closed)"},

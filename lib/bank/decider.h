@@ -56,11 +56,11 @@ struct fare_job {
 /*
  * What an operator wants to hear of at once.
  *
- * low_balance: an account has less than its low_balance: its balance and credit limit, not counting what is held for running calls, which comes and goes with each of them.
- * Once for each fall; it falls again only after it had as much (by a credit, a higher limit, a lower mark), and a new account not before it had. The account's record counts the falls and says of the
- * last one whether its alarm is due. It is raised when that is durable, and told again by every bank from its start until fare_decider_told: so no fall is lost, and one is
- * told twice only if the bank is killed between its delivery and that word's way to the disk; `falls` is the same then. (Not durable when the bank is killed: seen anew by
- * the next one. A rise and another fall by a hold alone, within the milliseconds before, may then count as one.)
+ * low_balance: an account has less than its low_balance: its balance and credit limit, not counting what is held for running calls, which comes and goes with each of
+ * them. Once for each fall; it falls again only after it had as much (by a credit, a higher limit, a lower mark), and a new account not before it had. The account's record
+ * counts the falls and says of the last one whether its alarm is due. It is raised when that is durable, and told again by every bank from its start until
+ * fare_decider_told. So an account that stays low is told of, whatever is killed, and told of twice only if the bank is killed between the delivery and the word of it on
+ * disk; `falls` is the same then. A fall that is over when a bank is killed may go untold.
  * provider_refused: an upstream answered 401, 402 or 403: it does not take our key, or it is not paid. Once an hour as long as it goes on; after an answer below 300 at
  * once again, but at most once a minute. In memory: a new bank tells it again.
  * The others: once for each call.

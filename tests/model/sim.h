@@ -14,7 +14,7 @@
 #include "bank/decider.h"
 #include "base/log.h"
 
-enum { SIM_NUMBERS = 2 /* workers at a time */, SIM_SLOTS = 3, SIM_LIVES = 12, SIM_CALLS = 64, SIM_ACCOUNTS = 2, SIM_HOLDS = 16, SIM_LEDGER = 256, SIM_CREDITS = 16, SIM_QUEUE = 256 };
+enum { SIM_NUMBERS = 2 /* workers at a time */, SIM_SLOTS = 3, SIM_LIVES = 12, SIM_CALLS = 64, SIM_ACCOUNTS = 2, SIM_HOLDS = 16, SIM_LEDGER = 256, SIM_CREDITS = 16, SIM_QUEUE = 256, SIM_MARK = 15 /* low balance */ };
 
 /* What really happened to a call, whatever the bank thinks. */
 struct sim_call {
@@ -76,6 +76,7 @@ struct sim {
 	/* The store: entries in order; what a process kill leaves, and what a power cut leaves. */
 	struct fare_entry ledger[SIM_LEDGER];
 	unsigned ledger_n, durable_n;
+	struct sim_low { uint64_t falls; uint8_t low; } low[SIM_ACCOUNTS + 1], low_durable[SIM_ACCOUNTS + 1]; /* of accounts' records */
 
 	/* The bank's process. */
 	bool up;
@@ -86,6 +87,9 @@ struct sim {
 	struct fare_job *done;               /* durable, not taken in by the decider */
 	struct fare_job *in_hand;            /* the decider is at it */
 	struct sim_conn *reading;
+	struct sim_alarm { uint64_t account, falls; } alarms[SIM_QUEUE]; /* raised, not yet delivered */
+	unsigned alarms_n;
+	uint64_t raised[SIM_ACCOUNTS + 1]; /* the last fall that was */
 
 	/* Death in the middle: at the nth callback from here on. */
 	unsigned die_at;

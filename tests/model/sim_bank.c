@@ -75,6 +75,22 @@ static bool read_meter(void *ctx, struct fare_worker *w, unsigned slot, struct f
 	return true;
 }
 
+/* Raised when it is durable, and not again once it is durable that it was told. */
+static void alarm(void *ctx, const struct fare_alarm *a)
+{
+	struct sim *s = ctx;
+	may_die(s);
+	if (a->what != FARE_ALARM_LOW_BALANCE)
+		return;
+	const struct sim_low *l = &s->low_durable[a->account];
+	SIM_MUST(s, a->falls <= l->falls || sim_without(s, "flush"));
+	SIM_MUST(s, a->falls != l->falls || l->low != FARE_LOW_TOLD);
+	SIM_MUST(s, s->alarms_n < SIM_QUEUE);
+	s->alarms[s->alarms_n++] = (struct sim_alarm){a->account, a->falls};
+	s->raised[a->account] = a->falls;
+	sim_say(s, "account %u has fallen", (unsigned)a->account);
+}
+
 /* ---- Start and end */
 
 int64_t sim_ledger_sum(const struct sim *s, uint64_t account)
@@ -95,7 +111,8 @@ static void load(struct sim *s)
 	fare_decider_put_provider(&s->d, &p);
 	fare_decider_put_model(&s->d, &m);
 	for (uint64_t i = 1; i <= SIM_ACCOUNTS; i++) {
-		struct fare_account a = {.id = i, .balance = fare_nano(BALANCE + sim_ledger_sum(s, i)), .credits = fare_nano(BALANCE)};
+		struct fare_account a = {.id = i, .balance = fare_nano(BALANCE + sim_ledger_sum(s, i)), .credits = fare_nano(BALANCE),
+			.low_balance = fare_nano(SIM_MARK), .low = s->low[i].low, .falls = s->low[i].falls};
 		struct fare_key k = {.id = i, .account = i, .state = FARE_KEY_LIVE};
 		snprintf(a.name, sizeof a.name, "a%u", (unsigned)i);
 		key_of(i, &k.hash);
@@ -120,16 +137,21 @@ static int has_entry(void *ctx, struct fare_id id) { return entry_of(ctx, id) !=
 
 void sim_bank_start(struct sim *s)
 {
-	const struct fare_decider_out out = {s, tell, post, read_meter, NULL};
+	const struct fare_decider_out out = {s, tell, post, read_meter, alarm};
 	fare_decider_init(&s->d, &out);
 	s->queue_end = &s->queue;
 	s->up = true;
 	holds_open(s);
 	load(s);
 	fare_decider_time(&s->d, s->wall_ms);
-	if (!sim_without(s, "r6"))
+	if (!sim_without(s, "r6")) {
 		s->durable_n = s->ledger_n;
+		memcpy(s->low_durable, s->low, sizeof s->low);
+	}
 	SIM_MUST(s, fare_decider_recover(&s->d, has_entry, s));
+	for (uint64_t i = 1; i <= SIM_ACCOUNTS; i++) /* as the server does */
+		if (fare_decider_account(&s->d, i)->due)
+			fare_decider_due(&s->d, i, fare_decider_account(&s->d, i)->due);
 	sim_say(s, "the bank starts");
 }
 
@@ -148,6 +170,7 @@ void sim_bank_kill(struct sim *s)
 	sim_say(s, "the bank is killed");
 	s->up = false;
 	s->die_at = 0;
+	s->alarms_n = 0;
 	jobs_free(&s->queue);
 	jobs_free(&s->committed);
 	jobs_free(&s->done);
@@ -256,11 +279,16 @@ static void apply(struct sim *s, struct fare_job *job)
 	struct fare_entry *e = &job->op.u.post;
 	if (job->what != FARE_JOB_OP)
 		return;
+	job->op.applied = FARE_APPLIED;
+	if (job->op.type == FARE_OP_ACCOUNT_LOW) {
+		const struct fare_account *a = &job->op.u.account;
+		s->low[a->id] = (struct sim_low){a->falls, a->low};
+		return;
+	}
 	/* A call's charge meets an entry only when a rule was broken: a new bank has freed those holds. */
 	SIM_MUST(s, !job->hold || !entry_of(s, e->call_id));
 	SIM_MUST(s, s->ledger_n < SIM_LEDGER);
 	s->ledger[s->ledger_n++] = *e;
-	job->op.applied = FARE_APPLIED;
 }
 
 bool sim_bank_commit(struct sim *s, unsigned jobs)
@@ -288,8 +316,10 @@ bool sim_bank_flush(struct sim *s)
 		return false;
 	for (struct fare_job *job = s->committed; job; job = job->next) {
 		/* Nothing written, nothing flushed. */
-		if (job->what == FARE_JOB_OP && !sim_without(s, "flush"))
+		if (job->what == FARE_JOB_OP && !sim_without(s, "flush")) {
 			s->durable_n = s->ledger_n;
+			memcpy(s->low_durable, s->low, sizeof s->low);
+		}
 	}
 	for (struct fare_job *job = s->committed; job; job = job->next)
 		if (job->what == FARE_JOB_LOOK)
@@ -302,10 +332,22 @@ bool sim_bank_flush(struct sim *s)
 	return true;
 }
 
+/* An alarm is delivered: any of them. */
+static void deliver(struct sim *s)
+{
+	struct sim_alarm *a = &s->alarms[sim_dice(s, s->alarms_n)], told = *a;
+	*a = s->alarms[--s->alarms_n];
+	fare_decider_told(&s->d, told.account, told.falls);
+}
+
 bool sim_bank_take_in(struct sim *s)
 {
-	if (!s->up || !s->done)
+	if (!s->up || (!s->done && !s->alarms_n))
 		return false;
+	if (!s->done || (s->alarms_n && sim_dice(s, 2) == 0)) {
+		deliver(s);
+		return true;
+	}
 	s->in_hand = s->done;
 	s->done = s->done->next;
 	s->in_hand->next = NULL;

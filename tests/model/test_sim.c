@@ -1,6 +1,7 @@
 /*
  * test_sim [--histories N] [--seed S] [--trace] [--without RULE]: histories of a bank and its workers, each made by its seed: messages late, lost and repeated, clocks that jump, and processes
  * that die between any two steps, also of the decider's own; some with a power cut. At the end of each nothing is broken any more, and all must come to rest. Then:
+ *   no alarm of a low balance comes before its fall is durable, or again after it is durable that it was told; an account that is low at the end was told of;
  *   no call has two entries; each admitted call has one (but for those in flight at a power cut), at what the upstream gave when its end was seen, else at no more;
  *   no hold is left, each account has what its ledger says and was never below zero; what was acknowledged is there; no alarm was raised.
  * A history that fails is told by its seed: --seed S --histories 1 --trace shows each step. Default: FAREBOX_SIM_HISTORIES, else 20000, from a seed that is printed.
@@ -103,6 +104,7 @@ static void power_cut(struct sim *s)
 	memset(s->holds, 0, sizeof s->holds);
 	s->ledger_n = s->durable_n + sim_dice(s, s->ledger_n - s->durable_n + 1);
 	s->durable_n = s->ledger_n;
+	memcpy(s->low, s->low_durable, sizeof s->low);
 	for (unsigned i = 0; i < s->calls_n; i++)
 		s->calls[i].dark |= !is_durable(s, s->calls[i].id);
 	for (unsigned i = 0; i < s->credits_n; i++)
@@ -226,7 +228,7 @@ static bool at_rest(struct sim *s)
 	for (unsigned i = 0; i < SIM_HOLDS; i++)
 		if (atomic_load(&s->holds[i].state) != FARE_HOLD_FREE)
 			return false;
-	return s->up && !s->queue && !s->committed && !s->done;
+	return s->up && !s->queue && !s->committed && !s->done && !s->alarms_n;
 }
 
 static void rest_round(struct sim *s)
@@ -294,6 +296,10 @@ static void judge(struct sim *s)
 		const struct fare_acct *a = fare_decider_account(&s->d, i);
 		SIM_MUST(s, a->pending.nano == 0);
 		SIM_MUST(s, a->rec.balance.nano == 25 + sim_ledger_sum(s, i));
+		/* One that is low was told of, and the store knows it. */
+		SIM_MUST(s, (a->rec.balance.nano < SIM_MARK) == (a->rec.low == FARE_LOW_TOLD));
+		SIM_MUST(s, a->rec.low == FARE_LOW_NOT || s->raised[i] == a->rec.falls);
+		SIM_MUST(s, s->low[i].low == a->rec.low && s->low[i].falls == a->rec.falls);
 	}
 }
 
