@@ -56,8 +56,13 @@ static void done_open(struct courier *c)
 	fare_buf_init(&c->done, 2 * DONE_MAX);
 	if (!fare_path(path, sizeof path, c->conf.run, "alarms"))
 		fare_fatal("%s: too long a path", c->conf.run);
-	c->done_fd = open(path, O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0600);
-	if (c->done_fd < 0)
+	c->done_fd = open(path, O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+	if (c->done_fd < 0 || !fare_file_is_own(c->done_fd)) { /* workers may make files there, too */
+		if (c->done_fd >= 0)
+			close(c->done_fd);
+		c->done_fd = fare_file_make(path, 0600);
+	}
+	if (c->done_fd < 0 || fcntl(c->done_fd, F_SETFL, O_APPEND) != 0)
 		fare_fatal("%s: %s", path, strerror(errno));
 	while (flock(c->done_fd, LOCK_EX) != 0)
 		if (errno != EINTR)
