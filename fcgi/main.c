@@ -28,7 +28,7 @@ static const char usage[] =
 	"  SIGHUP reloads, SIGTERM drains and stops, SIGINT stops at once.\n";
 
 /* The copy of the settings that the keeper left on its descriptor. */
-static const struct fare_worker_start *start_read(void)
+static struct fare_worker_start *start_read(void)
 {
 	struct fare_worker_start *s = fare_alloc(sizeof *s);
 	ssize_t n = pread(FARE_WORKER_CONF_FD, s, sizeof *s, 0);
@@ -43,11 +43,13 @@ static int worker_run(void)
 	fare_log_role("worker");
 	prctl(PR_SET_NAME, "farebox-worker");
 	umask(077);
-	const struct fare_worker_start *s = start_read();
+	struct fare_worker_start *s = start_read();
 	fare_conf_log(&s->conf);
 	if (!fare_isolate(s->conf.home, s->conf.run, (enum fare_isolation)s->isolation))
 		fare_fatal("not isolated as it must be");
-	return fare_worker_main(&s->conf, s->number, FARE_WORKER_LISTEN_FD, FARE_WORKER_PIPE_FD);
+	int status = fare_worker_main(&s->conf, s->number, FARE_WORKER_LISTEN_FD, FARE_WORKER_PIPE_FD);
+	free(s);
+	return status;
 }
 
 static int check_run(const char *home, uint64_t handover)

@@ -4,7 +4,6 @@
 #
 #   web_start MOUNT   a server on a free port, which is then in $port; its process in $started
 
-farebox() { "$here/../../bin/farebox" "$@"; }
 web_up() { curl -q -s -o "$tmp/none" -m 2 "http://127.0.0.1:$port/"; }
 web_up_or_gone() { web_up || ! kill -0 "$started" 2>/dev/null; }
 

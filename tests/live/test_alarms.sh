@@ -4,25 +4,13 @@
 # shellcheck disable=SC2317 # functions that check and wait_until call by name
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
-# As root: once more as nobody, in a folder of nobody's.
-if [ "$(id -u)" -eq 0 ]; then
-	setpriv --reuid nobody --regid nogroup --clear-groups test -x "$0" -a -x "$(pwd)/fcgi/farebox-ctl" || {
-		echo "user nobody cannot get at $(pwd)"
-		exit 77
-	}
-	exec setpriv --reuid nobody --regid nogroup --clear-groups "$0" "$@"
-fi
-# shellcheck source-path=SCRIPTDIR source=../lib.sh
-. "$here/../lib.sh"
-FAREBOX_LIBEXEC=$(pwd)/fcgi
-FAREBOX_HOME=$tmp/home
-export FAREBOX_LIBEXEC FAREBOX_HOME
-trap 'tests_clean $? farebox stop --now' EXIT
-farebox() { "$here/../../bin/farebox" "$@"; }
+# shellcheck disable=SC2034 # instance.sh looks at it
+test_user=nobody
+# shellcheck source-path=SCRIPTDIR source=instance.sh
+. "$here/instance.sh"
 ctl=$FAREBOX_LIBEXEC/farebox-ctl
 many=300
 
-field() { sed -n "s/.*\"$1\": *\"\\{0,1\\}\\([^\",}]*\\).*/\\1/p"; }
 settings() { # PROGRAM: what it does with each alarm
 	printf '#!/bin/sh\n%s\n' "$1" >"$tmp/bell.new"
 	chmod 755 "$tmp/bell.new"

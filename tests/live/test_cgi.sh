@@ -4,26 +4,15 @@
 # shellcheck disable=SC2317 # functions that check and wait_until call by name
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
-# As root: once more as nobody, in a folder of nobody's.
-if [ "$(id -u)" -eq 0 ]; then
-	setpriv --reuid nobody --regid nogroup --clear-groups test -x "$0" -a -x "$(pwd)/fcgi/farebox-ctl" || {
-		echo "user nobody cannot get at $(pwd)"
-		exit 77
-	}
-	exec setpriv --reuid nobody --regid nogroup --clear-groups "$0" "$@"
-fi
-# shellcheck source-path=SCRIPTDIR source=../lib.sh
-. "$here/../lib.sh"
-FAREBOX_LIBEXEC=$(pwd)/fcgi
-FAREBOX_HOME=$tmp/home
-export FAREBOX_LIBEXEC FAREBOX_HOME
-trap 'tests_clean $? farebox stop --now' EXIT
+# shellcheck disable=SC2034 # instance.sh looks at it
+test_user=nobody
+# shellcheck source-path=SCRIPTDIR source=instance.sh
+. "$here/instance.sh"
 # shellcheck source-path=SCRIPTDIR source=servers.sh
 . "$here/servers.sh"
 load=$(pwd)/tests/live/farebox-load
 calls=100
 
-field() { sed -n "s/.*\"$1\": *\"\\{0,1\\}\\([^\",}]*\\).*/\\1/p"; }
 ask() { printf '{"model":"%s","stream":%s,"messages":[{"role":"user","content":"hello"}]}' "$1" "$2"; }
 cgi() { # MODEL STREAM [ARGUMENT...]: one call as a web server would start it, in this process
 	ask "$1" "$2" >"$tmp/ask"
@@ -118,10 +107,11 @@ for server in lighttpd-cgi apache-cgi; do
 	wait_until 10 bank_left || no_bank
 	before=$(opened)
 	: >"$tmp/two"
+	: >"$tmp/watched"
 	(while :; do
 		n=$(banks | wc -l)
 		[ "$n" -le 1 ] || echo "$n" >>"$tmp/two"
-		echo "$n" >"$tmp/watched"
+		echo "$n" >>"$tmp/watched"
 		sleep 0.02
 	done) 2>/dev/null &
 	watcher=$!

@@ -3,21 +3,11 @@
 # What it finds in broken ones is shown by tests/show/18-doctor. Run from the build folder.
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
-# As root: once more as nobody, in a folder of nobody's.
-if [ "$(id -u)" -eq 0 ]; then
-	setpriv --reuid nobody --regid nogroup --clear-groups test -x "$0" -a -x "$(pwd)/fcgi/farebox-ctl" || {
-		echo "user nobody cannot get at $(pwd)"
-		exit 77
-	}
-	exec setpriv --reuid nobody --regid nogroup --clear-groups "$0" "$@"
-fi
-# shellcheck source-path=SCRIPTDIR source=../lib.sh
-. "$here/../lib.sh"
-FAREBOX_LIBEXEC=$(pwd)/fcgi
-FAREBOX_HOME=$tmp/home
-export FAREBOX_LIBEXEC FAREBOX_HOME
+# shellcheck disable=SC2034 # instance.sh looks at it
+test_user=nobody
+# shellcheck source-path=SCRIPTDIR source=instance.sh
+. "$here/instance.sh"
 unset FAREBOX_URL
-trap 'tests_clean $? farebox stop --now' EXIT
 # shellcheck source-path=SCRIPTDIR source=servers.sh
 . "$here/servers.sh"
 

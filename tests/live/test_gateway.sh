@@ -4,19 +4,13 @@
 # shellcheck disable=SC2317 # functions that check and wait_until call by name
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
-# shellcheck source-path=SCRIPTDIR source=../lib.sh
-. "$here/../lib.sh"
-FAREBOX_LIBEXEC=$(pwd)/fcgi
-FAREBOX_HOME=$tmp/home
-export FAREBOX_LIBEXEC FAREBOX_HOME tmp
-chmod 755 "$tmp"
-trap 'tests_clean $? farebox stop --now' EXIT
+# shellcheck source-path=SCRIPTDIR source=instance.sh
+. "$here/instance.sh"
+export tmp
 fcgi=$(pwd)/tests/live/farebox-fcgi
 load=$(pwd)/tests/live/farebox-load
 socket=$tmp/home/run/farebox.sock
 
-farebox() { "$here/../../bin/farebox" "$@"; }
-field() { sed -n "s/.*\"$1\": *\"\\{0,1\\}\\([^\",}]*\\).*/\\1/p"; }
 free_port() { awk -v s="$(od -An -N4 -tu4 /dev/urandom | tr -d ' ')" 'BEGIN {print 20000 + s % 10000}'; }
 web_up() { kill -0 "$started" 2>/dev/null && curl -q -s -o "$tmp/none" -m 2 "http://127.0.0.1:$1/"; }
 

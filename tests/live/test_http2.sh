@@ -5,26 +5,15 @@
 # shellcheck disable=SC2317 # functions that check and wait_until call by name
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
-# As root: once more as nobody, in a folder of nobody's.
-if [ "$(id -u)" -eq 0 ]; then
-	setpriv --reuid nobody --regid nogroup --clear-groups test -x "$0" -a -x "$(pwd)/fcgi/farebox-ctl" || {
-		echo "user nobody cannot get at $(pwd)"
-		exit 77
-	}
-	exec setpriv --reuid nobody --regid nogroup --clear-groups "$0" "$@"
-fi
-# shellcheck source-path=SCRIPTDIR source=../lib.sh
-. "$here/../lib.sh"
-FAREBOX_LIBEXEC=$(pwd)/fcgi
-FAREBOX_HOME=$tmp/home
-export FAREBOX_LIBEXEC FAREBOX_HOME
+# shellcheck disable=SC2034 # instance.sh looks at it
+test_user=nobody
+# shellcheck source-path=SCRIPTDIR source=instance.sh
+. "$here/instance.sh"
 unset http_proxy https_proxy HTTPS_PROXY all_proxy ALL_PROXY CURL_CA_BUNDLE SSL_CERT_FILE
-trap 'tests_clean $? farebox stop --now' EXIT
 # shellcheck source-path=SCRIPTDIR source=servers.sh
 . "$here/servers.sh"
 load=$(pwd)/tests/live/farebox-load
 
-field() { sed -n "s/.*\"$1\": *\"\\{0,1\\}\\([^\",}]*\\).*/\\1/p"; }
 live() { curl -q -s "$sandbox/sandbox/live" | field live; }
 live_is() { [ "$(live)" -eq "$1" ]; }
 live_least() { [ "$(live)" -ge "$1" ]; }

@@ -4,16 +4,9 @@
 # shellcheck disable=SC2317 # functions that check and wait_until call by name
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
-# shellcheck source-path=SCRIPTDIR source=../lib.sh
-. "$here/../lib.sh"
-FAREBOX_LIBEXEC=$(pwd)/fcgi
-FAREBOX_HOME=$tmp/home
-export FAREBOX_LIBEXEC FAREBOX_HOME
-chmod 755 "$tmp"
-trap 'tests_clean $? farebox stop --now' EXIT
+# shellcheck source-path=SCRIPTDIR source=instance.sh
+. "$here/instance.sh"
 
-farebox() { "$here/../../bin/farebox" "$@"; }
-field() { sed -n "s/.*\"$1\": *\"\\{0,1\\}\\([^\",}]*\\).*/\\1/p"; }
 settings() { printf '%s\n' "$1" >"$tmp/home/farebox.json"; }
 keeper() { head -n 1 "$tmp/home/run/keeper.pid"; }
 workers() { pgrep -P "$(keeper)" -f farebox.fcgi || :; }

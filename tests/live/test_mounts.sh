@@ -4,25 +4,14 @@
 # shellcheck disable=SC2317 # functions that check and wait_until call by name
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
-# As root: once more as nobody, in a folder of nobody's.
-if [ "$(id -u)" -eq 0 ]; then
-	setpriv --reuid nobody --regid nogroup --clear-groups test -x "$0" -a -x "$(pwd)/fcgi/farebox-ctl" || {
-		echo "user nobody cannot get at $(pwd)"
-		exit 77
-	}
-	exec setpriv --reuid nobody --regid nogroup --clear-groups "$0" "$@"
-fi
-# shellcheck source-path=SCRIPTDIR source=../lib.sh
-. "$here/../lib.sh"
-FAREBOX_LIBEXEC=$(pwd)/fcgi
-FAREBOX_HOME=$tmp/home
-export FAREBOX_LIBEXEC FAREBOX_HOME
-trap 'tests_clean $? farebox stop --now' EXIT
+# shellcheck disable=SC2034 # instance.sh looks at it
+test_user=nobody
+# shellcheck source-path=SCRIPTDIR source=instance.sh
+. "$here/instance.sh"
 
 # shellcheck source-path=SCRIPTDIR source=servers.sh
 . "$here/servers.sh"
 
-field() { sed -n "s/.*\"$1\": *\"\\{0,1\\}\\([^\",}]*\\).*/\\1/p"; }
 keeper() { head -n 1 "$tmp/home/run/keeper.pid"; }
 ask() { printf '{"model":"%s","stream":%s,"messages":[{"role":"user","content":"hello"}]}' "${2:-sandbox-chat}" "$1"; }
 call() { curl -q -s -m 60 "http://127.0.0.1:$port$prefix/v1/chat/completions" -H "Authorization: Bearer $(cat "$tmp/key")" -H 'Content-Type: application/json' "$@"; }

@@ -4,17 +4,10 @@
 # shellcheck disable=SC2317 # functions that check and wait_until call by name
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
-# shellcheck source-path=SCRIPTDIR source=../lib.sh
-. "$here/../lib.sh"
-FAREBOX_LIBEXEC=$(pwd)/fcgi
-FAREBOX_HOME=$tmp/home
-export FAREBOX_LIBEXEC FAREBOX_HOME
-chmod 755 "$tmp"
-trap 'tests_clean $? farebox stop --now' EXIT
+# shellcheck source-path=SCRIPTDIR source=instance.sh
+. "$here/instance.sh"
 fcgi=$(pwd)/tests/live/farebox-fcgi
 
-farebox() { "$here/../../bin/farebox" "$@"; }
-field() { sed -n "s/.*\"$1\": *\"\\{0,1\\}\\([^\",}]*\\).*/\\1/p"; }
 new_key() { farebox key create "$@" --json >"$tmp/record"; key=$(field key <"$tmp/record"); id=$(field id <"$tmp/record"); }
 post() { # KEY MODEL ADDRESS STREAM
 	post_body=$(printf '{"model":"%s","stream":%s,"max_tokens":20,"messages":[{"role":"user","content":"hello"}]}' "$2" "$4")

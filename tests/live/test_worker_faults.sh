@@ -8,18 +8,12 @@ grep -q "^#define FARE_FAULTS 1" config.h || {
 	echo "built without fault points"
 	exit 77
 }
-# shellcheck source-path=SCRIPTDIR source=../lib.sh
-. "$here/../lib.sh"
-FAREBOX_LIBEXEC=$(pwd)/fcgi
-FAREBOX_HOME=$tmp/home
+# shellcheck source-path=SCRIPTDIR source=instance.sh
+. "$here/instance.sh"
 FAREBOX_FAULT_FILE=$tmp/faults
-export FAREBOX_LIBEXEC FAREBOX_HOME FAREBOX_FAULT_FILE
-chmod 755 "$tmp"
-trap 'tests_clean $? farebox stop --now' EXIT
+export FAREBOX_FAULT_FILE
 fcgi=$(pwd)/tests/live/farebox-fcgi
 
-farebox() { "$here/../../bin/farebox" "$@"; }
-field() { sed -n "s/.*\"$1\": *\"\\{0,1\\}\\([^\",}]*\\).*/\\1/p"; }
 entries() { farebox ledger a --json | grep -c '"kind": *"call"' || :; }
 has_entries() { [ "$(entries)" -ge "$1" ]; }
 no_holds() { [ "$(farebox status --json | field holds | head -n 1)" = 0 ]; }
