@@ -2,6 +2,7 @@
 #include "base/first.h"
 
 #include <errno.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -43,6 +44,7 @@ static int worker_run(void)
 	fare_log_role("worker");
 	prctl(PR_SET_NAME, "farebox-worker");
 	umask(077);
+	(void)sched_setscheduler(0, SCHED_BATCH, &(struct sched_param){0}); /* as the bank does, and why */
 	struct fare_worker_start *s = start_read();
 	fare_conf_log(&s->conf);
 	if (!fare_isolate(s->conf.home, s->conf.run, (enum fare_isolation)s->isolation))
