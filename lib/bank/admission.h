@@ -9,7 +9,7 @@
 
 enum fare_endpoint { FARE_CHAT = 1, FARE_COMPLETIONS, FARE_EMBEDDINGS };
 
-enum { FARE_IP_N = 46, FARE_NO_BOUND = -1 };
+enum { FARE_IP_N = 46, FARE_NO_BOUND = -1, FARE_BODY_DIGEST_N = 16 };
 
 struct fare_admit {
 	struct fare_id call_id;
@@ -23,6 +23,8 @@ struct fare_admit {
 	uint32_t choices;           /* n, 1 to 128 */
 	int64_t bound;              /* the caller's output bound per choice, or FARE_NO_BOUND. Endpoints without output: 0 */
 	bool stream;
+	struct fare_hash idem;      /* SHA-256 of the endpoint and the caller's Idempotency-Key; zero: none */
+	uint8_t body[FARE_BODY_DIGEST_N]; /* with idem: the first half of the SHA-256 of the request's body */
 };
 
 /* Refusals by code; numbers that a code does not use are zero. Stable: sent over the wire. */
@@ -30,7 +32,9 @@ enum fare_refused {
 	FARE_REFUSED_NONE = 0,
 	FARE_KEY_UNKNOWN, FARE_KEY_EXPIRED, FARE_KEY_REVOKED_, FARE_ACCOUNT_CLOSED, FARE_MODEL_NOT_ALLOWED, FARE_IP_NOT_ALLOWED,
 	FARE_MODEL_UNKNOWN, FARE_MODEL_NOT_PRICED, FARE_BALANCE_TOO_LOW, FARE_BOUND_TOO_HIGH /* above the model's own limit: 400 */,
-	FARE_OVERLOADED /* no free record for a hold */, FARE_CALL_ENDED /* the id is known and over */
+	FARE_OVERLOADED /* no free record for a hold */, FARE_CALL_ENDED /* the id is known and over */,
+	FARE_IDEM_IN_FLIGHT, FARE_IDEM_MISMATCH, FARE_IDEM_SPENT, FARE_IDEM_REPLAY /* not a refusal to the caller: the stored answer is to be said */,
+	FARE_STORE_FULL /* less disk than the reserve */
 };
 
 struct fare_grant {
@@ -43,6 +47,7 @@ struct fare_grant {
 	uint8_t style;              /* enum fare_style */
 	uint64_t key_id, account_id;
 	uint64_t max_input, max_output; /* what usage is clamped to, whole call; 0: unknown */
+	uint64_t held_output;       /* output tokens per choice that the hold pays for so far; 0: for all of the bound */
 	char upstream_model[FARE_NAME_N];
 	char provider[FARE_NAME_N], base_url[FARE_URL_N], key_file[FARE_URL_N], key_env[FARE_NAME_N];
 };
@@ -52,6 +57,8 @@ struct fare_refusal_numbers {
 	struct fare_price price;              /* 402 */
 	uint64_t affordable;                  /* 402: output tokens per choice that would be affordable */
 	uint64_t limit;                       /* FARE_BOUND_TOO_HIGH: the model's max_output */
+	struct fare_id earlier;               /* FARE_IDEM_: the call that has the key */
+	struct fare_amount cost;              /* FARE_IDEM_SPENT: what it cost */
 };
 
 struct fare_admit_answer {

@@ -137,6 +137,10 @@ static void write_hold(struct fare_decider *d, struct fare_worker *w, uint16_t s
 	h->amount_nano = 0;
 	h->ending = h->flags = 0;
 	h->usage = (struct fare_usage){0};
+	h->idem = ask->idem;
+	memcpy(h->body, ask->body, sizeof h->body);
+	h->held_output = g->held_output;
+	h->input_tokens = h->choices = 0;
 	fare_holds_write_live(h);
 }
 

@@ -5,7 +5,7 @@
 #ifndef FARE_BANK_HOLDS_H
 #define FARE_BANK_HOLDS_H
 
-#include "bank/books.h"
+#include "bank/admission.h"
 
 #include <stdatomic.h>
 
@@ -24,7 +24,10 @@ struct fare_hold {
 	int64_t amount_nano; /* >= 0 */
 	uint64_t ending, flags;
 	struct fare_usage usage;
-	uint64_t reserved[9];
+	/* Of a farebox before store format 3 these are zero. */
+	struct fare_hash idem; /* as in struct fare_admit */
+	uint8_t body[FARE_BODY_DIGEST_N];
+	uint64_t held_output, input_tokens, choices; /* of a hold that grows: what it is for now; held_output 0: it does not grow */
 };
 _Static_assert(sizeof(struct fare_hold) == 256, "the layout of holds is fixed");
 

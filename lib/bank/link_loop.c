@@ -39,9 +39,9 @@ void fare_link_say_slot(struct fare_link *l, unsigned i)
 	if (s->state == SLOT_WAIT)
 		n = fare_proto_ask(msg, sizeof msg, FARE_MSG_ADMIT, (uint16_t)i, &s->ask);
 	else if (s->state == SLOT_SETTLE)
-		n = fare_proto_bare(msg, sizeof msg, FARE_MSG_SETTLE, (uint16_t)i, s->call_id);
+		n = fare_proto_bare(msg, sizeof msg, FARE_PROTO_VERSION, FARE_MSG_SETTLE, (uint16_t)i, s->call_id);
 	else if (s->state == SLOT_VOID)
-		n = fare_proto_bare(msg, sizeof msg, FARE_MSG_VOID, (uint16_t)i, s->call_id);
+		n = fare_proto_bare(msg, sizeof msg, FARE_PROTO_VERSION, FARE_MSG_VOID, (uint16_t)i, s->call_id);
 	else
 		return;
 	s->told = send_now(l, msg, n);

@@ -3,9 +3,9 @@
 
 #include "bank/proto.h"
 
-static void put_head(struct fare_pack *k, enum fare_msg_type type, uint16_t slot, struct fare_id call_id)
+static void put_head(struct fare_pack *k, uint8_t version, enum fare_msg_type type, uint16_t slot, struct fare_id call_id)
 {
-	fare_pack_u8(k, FARE_PROTO_VERSION);
+	fare_pack_u8(k, version);
 	fare_pack_u8(k, (uint8_t)type);
 	fare_pack_u16(k, slot);
 	fare_pack_bytes(k, call_id.b, sizeof call_id.b);
@@ -19,20 +19,20 @@ bool fare_proto_head(struct fare_unpack *k, struct fare_msg_head *h)
 	h->type = fare_unpack_u8(k);
 	h->slot = fare_unpack_u16(k);
 	fare_unpack_bytes(k, h->call_id.b, sizeof h->call_id.b);
-	return !k->bad;
+	return !k->bad && h->version >= FARE_PROTO_OLDEST && h->version <= FARE_PROTO_VERSION;
 }
 
-size_t fare_proto_bare(uint8_t *p, size_t size, enum fare_msg_type type, uint16_t slot, struct fare_id call_id)
+size_t fare_proto_bare(uint8_t *p, size_t size, uint8_t version, enum fare_msg_type type, uint16_t slot, struct fare_id call_id)
 {
 	struct fare_pack k = {.p = p, .size = size};
-	put_head(&k, type, slot, call_id);
+	put_head(&k, version, type, slot, call_id);
 	return packed(&k);
 }
 
 size_t fare_proto_hello(uint8_t *p, size_t size, const struct fare_hello *h)
 {
 	struct fare_pack k = {.p = p, .size = size};
-	put_head(&k, FARE_MSG_HELLO, 0, h->incarnation);
+	put_head(&k, FARE_PROTO_VERSION, FARE_MSG_HELLO, 0, h->incarnation);
 	fare_pack_u32(&k, h->worker_no);
 	fare_pack_u32(&k, h->pid);
 	fare_pack_u32(&k, h->slots);
@@ -65,7 +65,7 @@ bool fare_proto_read_hello(struct fare_unpack *k, struct fare_hello *h)
 size_t fare_proto_ask(uint8_t *p, size_t size, enum fare_msg_type type, uint16_t slot, const struct fare_admit *a)
 {
 	struct fare_pack k = {.p = p, .size = size};
-	put_head(&k, type, slot, a->call_id);
+	put_head(&k, FARE_PROTO_VERSION, type, slot, a->call_id);
 	fare_pack_bytes(&k, a->key.b, sizeof a->key.b);
 	fare_pack_str(&k, fare_span_of(a->ip));
 	fare_pack_u8(&k, a->endpoint);
@@ -76,6 +76,8 @@ size_t fare_proto_ask(uint8_t *p, size_t size, enum fare_msg_type type, uint16_t
 	fare_pack_u32(&k, a->choices);
 	fare_pack_i64(&k, a->bound);
 	fare_pack_u8(&k, a->stream);
+	fare_pack_bytes(&k, a->idem.b, sizeof a->idem.b);
+	fare_pack_bytes(&k, a->body, sizeof a->body);
 	return packed(&k);
 }
 
@@ -92,6 +94,10 @@ bool fare_proto_read_ask(struct fare_unpack *k, const struct fare_msg_head *h, s
 	a->choices = fare_unpack_u32(k);
 	a->bound = fare_unpack_i64(k);
 	a->stream = fare_unpack_u8(k) != 0;
+	if (h->version >= 2) {
+		fare_unpack_bytes(k, a->idem.b, sizeof a->idem.b);
+		fare_unpack_bytes(k, a->body, sizeof a->body);
+	}
 	return !k->bad && k->at == k->n;
 }
 
@@ -113,7 +119,7 @@ static void read_price(struct fare_unpack *k, struct fare_price *p)
 	p->per_call = fare_unpack_i64(k);
 }
 
-static void put_grant(struct fare_pack *k, const struct fare_grant *g)
+static void put_grant(struct fare_pack *k, uint8_t version, const struct fare_grant *g)
 {
 	fare_pack_i64(k, g->hold.nano);
 	fare_pack_u64(k, g->price_version);
@@ -131,9 +137,11 @@ static void put_grant(struct fare_pack *k, const struct fare_grant *g)
 	fare_pack_str(k, fare_span_of(g->base_url));
 	fare_pack_str(k, fare_span_of(g->key_file));
 	fare_pack_str(k, fare_span_of(g->key_env));
+	if (version >= 2)
+		fare_pack_u64(k, g->held_output);
 }
 
-static void read_grant(struct fare_unpack *k, struct fare_grant *g)
+static void read_grant(struct fare_unpack *k, uint8_t version, struct fare_grant *g)
 {
 	g->hold.nano = fare_unpack_i64(k);
 	g->price_version = fare_unpack_u64(k);
@@ -151,14 +159,16 @@ static void read_grant(struct fare_unpack *k, struct fare_grant *g)
 	fare_unpack_str(k, g->base_url, sizeof g->base_url);
 	fare_unpack_str(k, g->key_file, sizeof g->key_file);
 	fare_unpack_str(k, g->key_env, sizeof g->key_env);
+	if (version >= 2)
+		g->held_output = fare_unpack_u64(k);
 }
 
-static void put_answer(struct fare_pack *k, const struct fare_admit_answer *a)
+static void put_answer(struct fare_pack *k, uint8_t version, const struct fare_admit_answer *a)
 {
 	fare_pack_u8(k, a->granted);
 	fare_pack_u8(k, a->refused);
 	if (a->granted) {
-		put_grant(k, &a->grant);
+		put_grant(k, version, &a->grant);
 		return;
 	}
 	fare_pack_i64(k, a->numbers.available.nano);
@@ -166,21 +176,25 @@ static void put_answer(struct fare_pack *k, const struct fare_admit_answer *a)
 	put_price(k, &a->numbers.price);
 	fare_pack_u64(k, a->numbers.affordable);
 	fare_pack_u64(k, a->numbers.limit);
+	if (version < 2)
+		return;
+	fare_pack_bytes(k, a->numbers.earlier.b, sizeof a->numbers.earlier.b);
+	fare_pack_i64(k, a->numbers.cost.nano);
 }
 
-size_t fare_proto_answer(uint8_t *p, size_t size, uint16_t slot, struct fare_id call_id, const struct fare_admit_answer *a)
+size_t fare_proto_answer(uint8_t *p, size_t size, uint8_t version, uint16_t slot, struct fare_id call_id, const struct fare_admit_answer *a)
 {
 	struct fare_pack k = {.p = p, .size = size};
-	put_head(&k, a->granted ? FARE_MSG_GRANT : FARE_MSG_REFUSE, slot, call_id);
-	put_answer(&k, a);
+	put_head(&k, version, a->granted ? FARE_MSG_GRANT : FARE_MSG_REFUSE, slot, call_id);
+	put_answer(&k, version, a);
 	return packed(&k);
 }
 
-size_t fare_proto_checked(uint8_t *p, size_t size, struct fare_id call_id, const struct fare_admit_answer *a)
+size_t fare_proto_checked(uint8_t *p, size_t size, uint8_t version, struct fare_id call_id, const struct fare_admit_answer *a)
 {
 	struct fare_pack k = {.p = p, .size = size};
-	put_head(&k, FARE_MSG_CHECKED, 0, call_id);
-	put_answer(&k, a);
+	put_head(&k, version, FARE_MSG_CHECKED, 0, call_id);
+	put_answer(&k, version, a);
 	return packed(&k);
 }
 
@@ -192,13 +206,17 @@ bool fare_proto_read_answer(struct fare_unpack *k, const struct fare_msg_head *h
 	if (h->type != FARE_MSG_CHECKED && a->granted != (h->type == FARE_MSG_GRANT))
 		return false;
 	if (a->granted) {
-		read_grant(k, &a->grant);
+		read_grant(k, h->version, &a->grant);
 	} else {
 		a->numbers.available.nano = fare_unpack_i64(k);
 		a->numbers.needed.nano = fare_unpack_i64(k);
 		read_price(k, &a->numbers.price);
 		a->numbers.affordable = fare_unpack_u64(k);
 		a->numbers.limit = fare_unpack_u64(k);
+		if (h->version >= 2) {
+			fare_unpack_bytes(k, a->numbers.earlier.b, sizeof a->numbers.earlier.b);
+			a->numbers.cost.nano = fare_unpack_i64(k);
+		}
 	}
 	return !k->bad && k->at == k->n;
 }

@@ -1,6 +1,7 @@
 /*
  * The messages of call.sock: SOCK_SEQPACKET, one message = one packet, big-endian (base/num.h). Each begins with version, type, slot and call id. A bank serves its own
- * version; a hello of another is refused with the version it speaks, and the worker says so and waits for a bank that fits.
+ * version and the one before: a connection has the version of its hello. Another one's is refused, and the worker waits for a bank that fits.
+ * Version 2 added what is marked so below; to version 1 it is not said, and from there it reads as zero.
  * Everything read is checked: a message that does not unpack is a fault of its sender, whose connection is closed.
  */
 #ifndef FARE_BANK_PROTO_H
@@ -9,12 +10,12 @@
 #include "base/num.h"
 #include "bank/admission.h"
 
-enum { FARE_PROTO_VERSION = 1, FARE_SLOTS_MAX = 8192, FARE_MSG_MAX = 160 * 1024, FARE_MSG_SMALL = 4096 /* all but hello fit */ };
+enum { FARE_PROTO_VERSION = 2, FARE_PROTO_OLDEST = 1, FARE_SLOTS_MAX = 8192, FARE_MSG_MAX = 160 * 1024, FARE_MSG_SMALL = 4096 /* all but hello fit */ };
 enum { FARE_CHOICES_MAX = 128 };
 
 enum fare_msg_type {
-	FARE_MSG_HELLO = 1, FARE_MSG_ADMIT, FARE_MSG_SETTLE, FARE_MSG_VOID, FARE_MSG_CHECK, /* worker to bank */
-	FARE_MSG_WELCOME = 64, FARE_MSG_GRANT, FARE_MSG_REFUSE, FARE_MSG_ACK, FARE_MSG_CHECKED /* bank to worker */
+	FARE_MSG_HELLO = 1, FARE_MSG_ADMIT, FARE_MSG_SETTLE, FARE_MSG_VOID, FARE_MSG_CHECK, FARE_MSG_EXTEND /* 2 */, FARE_MSG_READ /* 2 */, /* worker to bank */
+	FARE_MSG_WELCOME = 64, FARE_MSG_GRANT, FARE_MSG_REFUSE, FARE_MSG_ACK, FARE_MSG_CHECKED, FARE_MSG_EXTENDED /* 2 */, FARE_MSG_PART /* 2 */ /* bank to worker */
 };
 
 struct fare_msg_head {
@@ -30,14 +31,14 @@ struct fare_hello {
 	struct fare_listed *listed; /* R10: every slot that is not free */
 };
 
-/* Packers: bytes written, or 0 when size is too small. */
+/* Packers: bytes written, or 0 when size is too small. version: the reader's; a worker speaks the newest only. */
 size_t fare_proto_hello(uint8_t *p, size_t size, const struct fare_hello *h);
-size_t fare_proto_bare(uint8_t *p, size_t size, enum fare_msg_type type, uint16_t slot, struct fare_id call_id); /* settle, void, ack, welcome */
+size_t fare_proto_bare(uint8_t *p, size_t size, uint8_t version, enum fare_msg_type type, uint16_t slot, struct fare_id call_id); /* settle, void, ack, welcome */
 size_t fare_proto_ask(uint8_t *p, size_t size, enum fare_msg_type type, uint16_t slot, const struct fare_admit *a); /* admit, check */
-size_t fare_proto_answer(uint8_t *p, size_t size, uint16_t slot, struct fare_id call_id, const struct fare_admit_answer *a); /* grant or refuse */
-size_t fare_proto_checked(uint8_t *p, size_t size, struct fare_id call_id, const struct fare_admit_answer *a);
+size_t fare_proto_answer(uint8_t *p, size_t size, uint8_t version, uint16_t slot, struct fare_id call_id, const struct fare_admit_answer *a); /* grant or refuse */
+size_t fare_proto_checked(uint8_t *p, size_t size, uint8_t version, struct fare_id call_id, const struct fare_admit_answer *a);
 
-/* Unpackers: false when the message is malformed. The head is read first; k stands behind it. */
+/* Unpackers: false when the message is malformed. The head is read first (false: of a version that is not known, too); k stands behind it. */
 bool fare_proto_head(struct fare_unpack *k, struct fare_msg_head *h) FARE_MUST;
 /* listed must have room for FARE_SLOTS_MAX. */
 bool fare_proto_read_hello(struct fare_unpack *k, struct fare_hello *h) FARE_MUST;

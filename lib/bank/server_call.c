@@ -78,11 +78,11 @@ void fare_call_tell(void *bank, struct fare_worker *w, enum fare_msg_type type, 
 	if (!c)
 		return;
 	if (type == FARE_MSG_GRANT || type == FARE_MSG_REFUSE)
-		n = fare_proto_answer(msg, sizeof msg, slot, call_id, answer);
+		n = fare_proto_answer(msg, sizeof msg, c->version, slot, call_id, answer);
 	else if (type == FARE_MSG_CHECKED)
-		n = fare_proto_checked(msg, sizeof msg, call_id, answer);
+		n = fare_proto_checked(msg, sizeof msg, c->version, call_id, answer);
 	else
-		n = fare_proto_bare(msg, sizeof msg, type, slot, call_id);
+		n = fare_proto_bare(msg, sizeof msg, c->version, type, slot, call_id);
 	FARE_ASSERT(n > 0);
 	if (c->first || !send_packet(c, msg, n))
 		queue(c, msg, n);
@@ -150,6 +150,7 @@ static bool on_hello(struct fare_conn *c, struct fare_unpack *k, const struct fa
 	w->conn = c;
 	w->conn_number = c->number;
 	c->worker = w;
+	c->version = head->version;
 	fare_call_tell(b, w, FARE_MSG_WELCOME, 0, w->incarnation, NULL);
 	return true;
 }
@@ -168,11 +169,11 @@ static bool on_message(struct fare_conn *c, const uint8_t *p, size_t n)
 	struct fare_msg_head h;
 	struct fare_admit ask;
 	struct fare_decider *d = &c->bank->d;
-	if (!fare_proto_head(&k, &h) || h.version != FARE_PROTO_VERSION)
+	if (!fare_proto_head(&k, &h))
 		return false;
 	if (!c->worker) /* R10: hello comes first */
 		return h.type == FARE_MSG_HELLO && on_hello(c, &k, &h);
-	if (h.slot >= c->worker->slots)
+	if (h.version != c->version || h.slot >= c->worker->slots)
 		return false;
 	switch (h.type) {
 	case FARE_MSG_ADMIT:

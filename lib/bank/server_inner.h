@@ -38,6 +38,7 @@ struct fare_conn {
 	struct fare_conn *next, **prev;
 	uint64_t number; /* counted as they come */
 	int fd;
+	uint8_t version; /* its hello's */
 	struct fare_watch *watch;
 	struct fare_worker *worker; /* NULL before its hello */
 	struct fare_packet *first, **last; /* what the socket did not take yet */

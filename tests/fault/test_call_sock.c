@@ -99,7 +99,7 @@ static void end_other_call(const struct bad *b, struct fare_id id)
 {
 	uint8_t msg[FARE_MSG_SMALL];
 	int fd = bad_connect(b);
-	say(fd, msg, fare_proto_bare(msg, sizeof msg, FARE_MSG_VOID, 0, id));
+	say(fd, msg, fare_proto_bare(msg, sizeof msg, FARE_PROTO_VERSION, FARE_MSG_VOID, 0, id));
 	TEST_MUST(hear(fd) == FARE_MSG_ACK); /* nothing of that id has ended in this slot, and nothing does */
 	close(fd);
 }

@@ -54,7 +54,7 @@ static void check_answers(void **state)
 	struct fare_msg_head h;
 	struct fare_unpack k;
 	(void)state;
-	size_t n = fare_proto_answer(bytes, sizeof bytes, 3, id, &a);
+	size_t n = fare_proto_answer(bytes, sizeof bytes, FARE_PROTO_VERSION, 3, id, &a);
 	check_head(&k, n, FARE_MSG_GRANT, &h);
 	assert_true(fare_proto_read_answer(&k, &h, &b));
 	assert_true(b.granted);
@@ -68,9 +68,9 @@ static void check_answers(void **state)
 	memset(a.grant.key_env, 'x', sizeof a.grant.key_env - 1);
 	memset(a.grant.provider, 'x', sizeof a.grant.provider - 1);
 	memset(a.grant.upstream_model, 'x', sizeof a.grant.upstream_model - 1);
-	assert_true(fare_proto_answer(bytes, FARE_MSG_SMALL, 3, id, &a) > 0);
+	assert_true(fare_proto_answer(bytes, FARE_MSG_SMALL, FARE_PROTO_VERSION, 3, id, &a) > 0);
 	a = (struct fare_admit_answer){.refused = FARE_BALANCE_TOO_LOW, .numbers = {.available = {-5}, .needed = {6}, .affordable = 7, .limit = 8}};
-	n = fare_proto_answer(bytes, sizeof bytes, 3, id, &a);
+	n = fare_proto_answer(bytes, sizeof bytes, FARE_PROTO_VERSION, 3, id, &a);
 	check_head(&k, n, FARE_MSG_REFUSE, &h);
 	assert_true(fare_proto_read_answer(&k, &h, &b));
 	assert_true(!b.granted && b.refused == FARE_BALANCE_TOO_LOW && b.numbers.available.nano == -5 && b.numbers.needed.nano == 6 && b.numbers.affordable == 7 && b.numbers.limit == 8);
@@ -80,6 +80,36 @@ static void check_answers(void **state)
 	struct fare_msg_head skipped;
 	assert_true(fare_proto_head(&k, &skipped));
 	assert_false(fare_proto_read_answer(&k, &h, &b));
+}
+
+/* What a worker of before an upgrade says and hears. */
+static void check_version_1(void **state)
+{
+	enum { ADDED = 32 + FARE_BODY_DIGEST_N };
+	struct fare_admit ask = {.call_id = id, .model = "m", .choices = 8, .idem = {{1}}, .body = {2}}, read;
+	struct fare_admit_answer granted = {.granted = true, .grant = {.key_env = "e", .held_output = 5}}, refused = {.refused = FARE_CALL_ENDED, .numbers = {.limit = 8, .earlier = id, .cost = {9}}}, b;
+	struct fare_msg_head h;
+	struct fare_unpack k;
+	(void)state;
+	size_t n = fare_proto_ask(bytes, sizeof bytes, FARE_MSG_ADMIT, 3, &ask);
+	check_head(&k, n, FARE_MSG_ADMIT, &h);
+	assert_true(fare_proto_read_ask(&k, &h, &read));
+	assert_true(read.idem.b[0] == 1 && read.body[0] == 2);
+	bytes[0] = 1;
+	k = (struct fare_unpack){.p = bytes, .n = n - ADDED};
+	assert_true(fare_proto_head(&k, &h) && fare_proto_read_ask(&k, &h, &read));
+	assert_true(read.choices == 8 && read.idem.b[0] == 0 && read.body[0] == 0);
+	k = (struct fare_unpack){.p = bytes, .n = fare_proto_answer(bytes, sizeof bytes, 1, 3, id, &granted)};
+	assert_true(fare_proto_head(&k, &h) && h.version == 1 && fare_proto_read_answer(&k, &h, &b));
+	assert_true(b.grant.held_output == 0 && strcmp(b.grant.key_env, "e") == 0);
+	k = (struct fare_unpack){.p = bytes, .n = fare_proto_answer(bytes, sizeof bytes, 1, 3, id, &refused)};
+	assert_true(fare_proto_head(&k, &h) && fare_proto_read_answer(&k, &h, &b));
+	assert_true(b.numbers.limit == 8 && b.numbers.cost.nano == 0);
+	for (unsigned version = 0; version < 5; version++) {
+		bytes[0] = (uint8_t)version;
+		k = (struct fare_unpack){.p = bytes, .n = n};
+		assert_int_equal(fare_proto_head(&k, &h), version == 1 || version == 2);
+	}
 }
 
 static bool read_back(size_t n, struct fare_hello *h)
@@ -120,6 +150,6 @@ static void check_hello(void **state)
 
 int main(void)
 {
-	const struct CMUnitTest tests[] = {cmocka_unit_test(check_ask), cmocka_unit_test(check_answers), cmocka_unit_test(check_hello)};
+	const struct CMUnitTest tests[] = {cmocka_unit_test(check_ask), cmocka_unit_test(check_answers), cmocka_unit_test(check_version_1), cmocka_unit_test(check_hello)};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
