@@ -65,7 +65,8 @@ static void key_print(struct answer *a)
 
 static void verify_print(struct answer *a)
 {
-	static const char *const counts[] = {"entries", "accounts", "seals"};
+	static const char *const counts[] = {"entries", "accounts", "seals", "holds", "entries_per_second"};
+	static const char *const words[] = {"entries,", "accounts,", "seals,", "holds;", "entries a second\n"};
 	const struct fare_json_node *ok = member(a, "ok_books"), *fault = member(a, "first_fault");
 	bool good = ok && ok->kind == FARE_JSON_TRUE;
 	if (a->as_json)
@@ -78,7 +79,7 @@ static void verify_print(struct answer *a)
 		if (a->as_json)
 			printf(",\"%s\":%.*s", counts[i], (int)s.n, s.p);
 		else
-			printf(" %.*s %s%s", (int)s.n, s.p, counts[i], i + 1 < FARE_ARRAY_N(counts) ? "," : "\n");
+			printf(" %.*s %s", (int)s.n, s.p, words[i]);
 	}
 	if (a->as_json) {
 		struct fare_span s = fault ? fare_json_text(&a->json, fault) : fare_span_of("null");

@@ -35,6 +35,7 @@ enum ctl_kind {
 	CTL_CIDRS,      /* addresses and networks; "": any */
 	CTL_DIR,        /* a folder; sent as an absolute path, of the store in it */
 	CTL_BY,         /* account, key, model or day */
+	CTL_SEAL,       /* NUMBER:HASH */
 	CTL_FLAG,       /* true when given */
 	CTL_NOT_YET,    /* known and refused */
 };

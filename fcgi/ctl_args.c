@@ -127,6 +127,7 @@ static const char *kind_wants(enum ctl_kind kind)
 		[CTL_BOUND_FIELD] = "max_tokens or max_completion_tokens",
 		[CTL_DIR] = "a usable path",
 		[CTL_BY] = "account, key, model or day",
+		[CTL_SEAL] = "a seal's number and hash as status and backup print them, like 12:6f1c... with 64 hexadecimal digits",
 		[CTL_VARIABLE] = "the name of an environment variable",
 		[CTL_CIDRS] = "a list like 10.1.0.0/16,2001:db8::/32",
 	};
@@ -137,6 +138,7 @@ static const char *kind_wants(enum ctl_kind kind)
 static bool value_add(const struct ctl_arg *a, struct fare_span s, struct fare_buf *out)
 {
 	struct fare_hash hash;
+	struct fare_kept_seal seal;
 	struct fare_id id;
 	char path[FARE_PATH_N], store[FARE_PATH_N];
 	switch ((enum ctl_kind)a->kind) {
@@ -173,6 +175,8 @@ static bool value_add(const struct ctl_arg *a, struct fare_span s, struct fare_b
 		return ctl_dir(s.p, path) && fare_path(store, sizeof store, path, "store") && fare_buf_add_json(out, fare_span_of(store));
 	case CTL_BY:
 		return (fare_span_is(s, "account") || fare_span_is(s, "key") || fare_span_is(s, "model") || fare_span_is(s, "day")) && fare_buf_add_json(out, s);
+	case CTL_SEAL:
+		return fare_kept_seal_parse(s, &seal) && fare_buf_add_json(out, s);
 	case CTL_CIDRS:
 		return is_text(s) && fare_match_cidrs_valid(s.p) && fare_buf_add_json(out, s);
 	case CTL_VARIABLE:

@@ -95,7 +95,9 @@ static const struct ctl_command commands[] = {
 	{"model", "list", "model.list", .columns = MODEL_COLUMNS, .help = "all models"},
 	{"model", "show", "model.show", {MODEL_NAME}, .columns = MODEL_COLUMNS, .help = "one model"},
 	{"model", "remove", "model.remove", {MODEL_NAME}, .columns = MODEL_COLUMNS, .help = "no longer offers it"},
-	{"verify", NULL, "verify", .result = CTL_VERIFY, .help = "recomputes every entry, chain, balance, seal and cost"},
+	{"verify", NULL, "verify", {{.word = "--head", .member = "head", .kind = CTL_SEAL, .shown = "NUMBER:HASH"}}, .result = CTL_VERIFY,
+		.help = "recomputes every entry, chain, balance, seal, total and cost, and looks what running calls hold; names the first thing that does not add up\n"
+			"      --head is a seal that was kept elsewhere (status and backup print the last one): with it nobody can cut off the ledger's end, or make it anew, unseen"},
 	{"backup", NULL, "backup", {{.word = "DIR", .member = "dir", .kind = CTL_DIR, .required = true}}, .result = CTL_BACKUP,
 		.help = "copies the store while it is in use into an empty or new folder, and tries the copy: recovered and verified, or not done; settings and providers' keys are not in it"},
 	{"restore", NULL, "restore", {{.word = "DIR", .member = "dir", .kind = CTL_DIR, .required = true}}, .result = CTL_RESTORE,

@@ -39,7 +39,8 @@
  * usage              [by: account (default), key, model or day], [since: time], [until: time]     usage records; totals are kept by the day (UTC): every day that the span touches
  * backup             dir: an absolute path, empty or not there, that the store's owner may write    one record: head_seal as it was at the start. The copy is to be tried (recovered, verified)
  *                                                                                                 before it is believed; its files are not flushed
- * verify                                                                                          one record: ok_books, entries, accounts, seals, first_fault (null: none)
+ * verify             [head: "NUMBER:HASH" of a seal that was kept elsewhere]                       one record: ok_books, entries, accounts, seals, holds (live and decided, judged when
+ *                                                                                                 it was asked), entries_per_second, first_fault (null: none)
  *
  * Records:
  * status     pid, store, epoch, workers (array of {worker, incarnation, pid, connected, slots, holds}), holds, connections, accounts, keys, models, queued (changes not yet

@@ -2,6 +2,7 @@
 #include "base/first.h"
 
 #include "base/clock.h"
+#include "base/log.h"
 #include "bank/server_inner.h"
 
 enum { DAY_MS = 86400000 };
@@ -70,15 +71,19 @@ static void read_usage(struct fare_admin *c)
 static void read_verify(struct fare_admin *c)
 {
 	struct fare_verify v = {0};
-	c->read_failed = fare_books_verify(c->bank->books, &v) != 0;
+	uint64_t from_ms = fare_clock_boot_ms();
+	c->read_failed = fare_books_verify_kept(c->bank->books, &c->kept, &v) != 0;
 	if (c->read_failed)
 		return;
-	fare_buf_addf(&c->out, "{\"ok_books\": %s, \"entries\": %llu, \"accounts\": %llu, \"seals\": %llu, \"first_fault\": ", v.ok ? "true" : "false", (unsigned long long)v.entries,
-		(unsigned long long)v.accounts, (unsigned long long)v.seals);
-	if (v.ok)
-		fare_buf_add_str(&c->out, "null");
+	uint64_t ms = fare_clock_boot_ms() - from_ms;
+	const char *fault = v.ok ? c->holds.first_fault : v.first_fault;
+	fare_buf_addf(&c->out, "{\"ok_books\": %s, \"entries\": %llu, \"accounts\": %llu, \"seals\": %llu, \"holds\": %llu, \"entries_per_second\": %llu, \"first_fault\": ",
+		fault[0] ? "false" : "true", (unsigned long long)v.entries, (unsigned long long)v.accounts, (unsigned long long)v.seals,
+		(unsigned long long)(c->holds.live + c->holds.decided), (unsigned long long)(v.entries * 1000 / (ms ? ms : 1)));
+	if (fault[0])
+		fare_buf_add_json(&c->out, fare_span_of(fault));
 	else
-		fare_buf_add_json(&c->out, fare_span_of(v.first_fault));
+		fare_buf_add_str(&c->out, "null");
 	fare_buf_add_char(&c->out, '}');
 	fare_admin_end_record(c);
 }
@@ -144,7 +149,21 @@ static void backup(struct fare_admin *c)
 }
 
 static void ledger_all(struct fare_admin *c) { fare_admin_read(c, read_export); }
-static void verify(struct fare_admin *c) { fare_admin_read(c, read_verify); }
+
+static void verify(struct fare_admin *c)
+{
+	char head[128];
+	c->kept = (struct fare_kept_seal){0};
+	if (fare_arg_text(c, "head", head, sizeof head, false) && !fare_kept_seal_parse(fare_span_of(head), &c->kept))
+		fare_arg_wrong(c, "head: %.100s is not NUMBER:HASH", head);
+	if (c->bad) {
+		fare_admin_fail(c, "%s", c->error);
+		return;
+	}
+	if (!fare_decider_check_holds(&c->bank->d, &c->holds))
+		fare_log(FARE_ALARM, "verify: %s", c->holds.first_fault);
+	fare_admin_read(c, read_verify);
+}
 
 struct call_line {
 	struct fare_id call_id;
@@ -227,7 +246,7 @@ const struct fare_admin_op fare_ledger_ops[] = {
 	{"backup", backup, "dir", false},
 	{"usage", usage, "by since until", false},
 	{"ledger_all", ledger_all, "", false},
-	{"verify", verify, "", false},
+	{"verify", verify, "head", false},
 	{"calls", calls, "live", false},
 	{NULL, NULL, NULL, false},
 };

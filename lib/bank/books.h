@@ -99,5 +99,9 @@ struct fare_verify { uint64_t entries, accounts, seals; bool ok; char first_faul
  * Runs beside the writer: judges each account as of the number its record had when looked at, and seals up to the head at the start.
  * Nonzero: the store failed (a page that does not fit its checksum, say); first_fault says so, ok is false. */
 int fare_books_verify(struct fare_books *b, struct fare_verify *out) FARE_MUST;
+/* And against a seal that was kept elsewhere (status and backup print the last one): without it nobody can tell a ledger whose end was cut off, or that was made anew, seals and all. */
+struct fare_kept_seal { uint64_t number; struct fare_hash hash; }; /* number 0: none */
+int fare_books_verify_kept(struct fare_books *b, const struct fare_kept_seal *kept, struct fare_verify *out) FARE_MUST;
+bool fare_kept_seal_parse(struct fare_span text, struct fare_kept_seal *out) FARE_MUST; /* NUMBER:HASH */
 
 #endif

@@ -69,6 +69,36 @@ static int key_one(void *arg, const struct fare_key *k)
 	return r;
 }
 
+/* A name or a hash that leads elsewhere would let somebody in. An account may be renamed while we look. */
+static int name_one(void *arg, struct fare_span name, uint64_t account)
+{
+	struct verify *x = arg;
+	struct fare_account a;
+	char text[FARE_NAME_N] = "";
+	uint64_t now = account;
+	int r = fare_span_copy(name, text, sizeof text) ? FARE_STORE_OK : FARE_STORE_NONE;
+	for (int look = 0; look < 2 && r == FARE_STORE_OK; look++) {
+		r = fare_account_get(&x->v, account, &a);
+		if (r == FARE_STORE_OK && account != 0 && strcmp(text, a.name) == 0)
+			return FARE_STORE_OK;
+		if (r == FARE_STORE_OK)
+			r = fare_name_get(&x->v, text, &now);
+		if (r == FARE_STORE_OK && now != account)
+			return FARE_STORE_OK;
+	}
+	return r == FARE_STORE_OK || r == FARE_STORE_NONE ? verify_fault(x, "the name %s leads to account %llu, which has another", text, (unsigned long long)account) : r;
+}
+
+static int hash_one(void *arg, struct fare_span hash, uint64_t key)
+{
+	struct verify *x = arg;
+	struct fare_key k;
+	int r = fare_key_get(&x->v, key, &k);
+	if (r == FARE_STORE_OK && fare_span_eq(hash, fare_span_at((const char *)k.hash.b, sizeof k.hash.b)))
+		return FARE_STORE_OK;
+	return r == FARE_STORE_OK || r == FARE_STORE_NONE ? verify_fault(x, "a hash leads to key %llu, which has another", (unsigned long long)key) : r;
+}
+
 static int model_one(void *arg, const struct fare_model *m)
 {
 	struct verify *x = arg;
@@ -85,15 +115,28 @@ int verify_indices(struct verify *x)
 	if (r == FARE_STORE_OK)
 		r = verify_result(x, fare_ref_walk(&x->v, ref_one, x));
 	if (r == FARE_STORE_OK)
+		r = verify_result(x, fare_name_walk(&x->v, name_one, x));
+	if (r == FARE_STORE_OK)
 		r = verify_result(x, fare_key_walk(&x->v, 0, key_one, x));
+	if (r == FARE_STORE_OK)
+		r = verify_result(x, fare_key_hash_walk(&x->v, hash_one, x));
 	if (r == FARE_STORE_OK)
 		r = verify_result(x, fare_model_walk(&x->v, 0, model_one, x));
 	return r;
 }
 
-int fare_books_verify(struct fare_books *b, struct fare_verify *out)
+bool fare_kept_seal_parse(struct fare_span text, struct fare_kept_seal *out)
 {
-	struct verify x = {.v = fare_view_plain(b->store), .out = out};
+	const char *colon = text.n ? memchr(text.p, ':', text.n) : NULL;
+	size_t n = colon ? (size_t)(colon - text.p) : 0;
+	return colon && fare_num_u64(fare_span_at(text.p, n), 1, INT64_MAX, &out->number) && fare_hash_parse(fare_span_at(colon + 1, text.n - n - 1), &out->hash);
+}
+
+int fare_books_verify(struct fare_books *b, struct fare_verify *out) { return fare_books_verify_kept(b, &(struct fare_kept_seal){.number = 0}, out); }
+
+int fare_books_verify_kept(struct fare_books *b, const struct fare_kept_seal *kept, struct fare_verify *out)
+{
+	struct verify x = {.v = fare_view_plain(b->store), .out = out, .kept = *kept};
 	memset(out, 0, sizeof *out);
 	int r = fare_books_head_seal(b, &x.head);
 	if (r == FARE_STORE_NONE)

@@ -30,6 +30,7 @@ struct verify {
 	struct fare_view v;
 	struct fare_verify *out;
 	struct fare_seal head;     /* when it began */
+	struct fare_kept_seal kept; /* number 0: none */
 	struct verify_chain chain; /* of the account being looked at */
 	struct fare_model *models; /* owned; by price version, [0] unused; version 0: not looked up yet */
 	size_t models_n;

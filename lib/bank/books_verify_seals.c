@@ -82,6 +82,21 @@ static int check_newest(struct verify *x)
 	return r;
 }
 
+/* What nobody who writes here could change. */
+static int check_kept(struct verify *x)
+{
+	struct fare_seal seal;
+	unsigned long long number = (unsigned long long)x->kept.number;
+	if (number == 0)
+		return FARE_STORE_OK;
+	int r = fare_seal_get(&x->v, x->kept.number, &seal);
+	if (r == FARE_STORE_NONE)
+		return verify_fault(x, "seal %llu, whose hash was kept, is not there: the ledger ends with seal %llu", number, (unsigned long long)x->head.number);
+	if (r == FARE_STORE_OK && !same_hash(&seal.hash, &x->kept.hash))
+		return verify_fault(x, "seal %llu has another hash than the one that was kept", number);
+	return r;
+}
+
 int verify_seals(struct verify *x)
 {
 	struct sealing s = {.x = x, .sum.number = 1};
@@ -94,5 +109,6 @@ int verify_seals(struct verify *x)
 		return r;
 	if (x->sealed.total_entries != x->head.total_entries || x->sealed.total_credits.nano != x->head.total_credits.nano || x->sealed.total_debits.nano != x->head.total_debits.nano)
 		return verify_fault(x, "the head seal counts %llu entries, the accounts have %llu, or their totals differ", (unsigned long long)x->head.total_entries, (unsigned long long)x->sealed.total_entries);
-	return check_newest(x);
+	r = check_newest(x);
+	return r == FARE_STORE_OK ? verify_result(x, check_kept(x)) : r;
 }

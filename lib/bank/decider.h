@@ -152,6 +152,13 @@ void fare_decider_submit(struct fare_decider *d, struct fare_job *job);
 /* The job is durable. Frees it. */
 void fare_decider_durable(struct fare_decider *d, struct fare_job *job);
 
+/*
+ * What is kept of running calls, judged at one moment: each live hold has a worker, that worker's slot, and the same call in the worker's meter; each decided one has its
+ * charge, on its way to the ledger or parked; what accounts have pending is the sum of their live holds. False: first_fault names what is not so.
+ */
+struct fare_holds_check { uint64_t live, decided; char first_fault[FARE_NOTE_N]; };
+bool fare_decider_check_holds(struct fare_decider *d, struct fare_holds_check *out);
+
 /* The alarm of an account's fall has been delivered, or given up. */
 void fare_decider_told(struct fare_decider *d, uint64_t account, uint64_t falls);
 

@@ -77,6 +77,8 @@ struct fare_admin {
 	char name[FARE_NAME_N], account_name[FARE_NAME_N];
 	uint8_t read_kind;
 	struct fare_amount read_amount, read_available;
+	struct fare_holds_check holds;  /* verify's: as they were when it was asked */
+	struct fare_kept_seal kept;
 	bool read_failed;
 	const char *more;       /* further members of its last line */
 };

@@ -80,3 +80,5 @@ int fare_name_get(struct fare_view *v, const char *name, uint64_t *account) { re
 int fare_name_put(struct fare_view *v, const char *name, uint64_t account) { return fare_index_put(v, FARE_TABLE_NAMES, name, strlen(name), account); }
 
 int fare_name_del(struct fare_view *v, const char *name) { return fare_store_del(v, FARE_TABLE_NAMES, name, strlen(name)); }
+
+int fare_name_walk(struct fare_view *v, int (*fn)(void *, struct fare_span, uint64_t), void *arg) { return fare_index_walk(v, FARE_TABLE_NAMES, fn, arg); }

@@ -27,6 +27,30 @@ int fare_index_put(struct fare_view *v, enum fare_table t, const void *key, size
 	return fare_record_put(v, t, key, key_n, &rec, &k, true);
 }
 
+struct index_walk {
+	enum fare_table table;
+	int (*fn)(void *, struct fare_span, uint64_t);
+	void *arg;
+};
+
+static int index_one(void *arg, const uint8_t *key, size_t key_n, const uint8_t *p, size_t n)
+{
+	struct index_walk *w = arg;
+	struct fare_unpack k;
+	int r = fare_record_open(w->table, key, key_n, p, n, &k);
+	if (r != FARE_STORE_OK)
+		return r;
+	uint64_t to = fare_unpack_u64(&k);
+	r = fare_record_end(w->table, key, key_n, &k);
+	return r == FARE_STORE_OK ? w->fn(w->arg, fare_span_at((const char *)key, key_n), to) : r;
+}
+
+int fare_index_walk(struct fare_view *v, enum fare_table t, int (*fn)(void *, struct fare_span, uint64_t), void *arg)
+{
+	struct index_walk w = {.table = t, .fn = fn, .arg = arg};
+	return fare_store_scan(v, t, "", 0, index_one, &w);
+}
+
 static int place_read(enum fare_table t, const uint8_t *key, size_t key_n, const uint8_t *p, size_t n, struct fare_place *out)
 {
 	struct fare_unpack k;

@@ -62,6 +62,7 @@ int fare_numbered_walk(struct fare_view *v, const struct fare_numbered *kind, ui
 /* Index records: a key leads to a number. put: fresh. */
 int fare_index_get(struct fare_view *v, enum fare_table t, const void *key, size_t key_n, uint64_t *to);
 int fare_index_put(struct fare_view *v, enum fare_table t, const void *key, size_t key_n, uint64_t to);
+int fare_index_walk(struct fare_view *v, enum fare_table t, int (*fn)(void *, struct fare_span key, uint64_t to), void *arg);
 
 void fare_pack_amount(struct fare_pack *k, struct fare_amount a);
 struct fare_amount fare_unpack_amount(struct fare_unpack *k);

@@ -57,3 +57,5 @@ int fare_key_walk(struct fare_view *v, uint64_t from, int (*fn)(void *, const st
 int fare_key_hash_get(struct fare_view *v, const struct fare_hash *h, uint64_t *key) { return fare_index_get(v, FARE_TABLE_HASHES, h->b, sizeof h->b, key); }
 
 int fare_key_hash_put(struct fare_view *v, const struct fare_hash *h, uint64_t key) { return fare_index_put(v, FARE_TABLE_HASHES, h->b, sizeof h->b, key); }
+
+int fare_key_hash_walk(struct fare_view *v, int (*fn)(void *, struct fare_span, uint64_t), void *arg) { return fare_index_walk(v, FARE_TABLE_HASHES, fn, arg); }

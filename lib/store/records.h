@@ -138,12 +138,14 @@ int fare_account_walk(struct fare_view *v, uint64_t from, int (*fn)(void *, cons
 int fare_name_get(struct fare_view *v, const char *name, uint64_t *account) FARE_MUST;
 int fare_name_put(struct fare_view *v, const char *name, uint64_t account) FARE_MUST; /* fresh */
 int fare_name_del(struct fare_view *v, const char *name) FARE_MUST;
+int fare_name_walk(struct fare_view *v, int (*fn)(void *, struct fare_span name, uint64_t account), void *arg) FARE_MUST; /* the name as it is there, not ended by a NUL */
 
 int fare_key_get(struct fare_view *v, uint64_t id, struct fare_key *out) FARE_MUST;
 int fare_key_put(struct fare_view *v, const struct fare_key *k) FARE_MUST;
 int fare_key_walk(struct fare_view *v, uint64_t from, int (*fn)(void *, const struct fare_key *), void *arg) FARE_MUST;
 int fare_key_hash_get(struct fare_view *v, const struct fare_hash *h, uint64_t *key) FARE_MUST;
 int fare_key_hash_put(struct fare_view *v, const struct fare_hash *h, uint64_t key) FARE_MUST; /* fresh */
+int fare_key_hash_walk(struct fare_view *v, int (*fn)(void *, struct fare_span hash, uint64_t key), void *arg) FARE_MUST;
 
 int fare_provider_get(struct fare_view *v, uint64_t id, struct fare_provider *out) FARE_MUST;
 int fare_provider_put(struct fare_view *v, const struct fare_provider *p) FARE_MUST;

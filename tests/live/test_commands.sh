@@ -169,7 +169,7 @@ run usage --json
 json "usage" 0
 fails "usage by what is not kept" 2 "account, key, model or day" usage --by colour
 run verify --json
-json "verify" 1 ok entries first_fault
+json "verify" 1 ok entries seals holds entries_per_second first_fault
 is "verify: ok" true "$(printf '%s' "$out" | field ok)"
 is "verify: entries" 3 "$(printf '%s' "$out" | field entries)"
 run status --json

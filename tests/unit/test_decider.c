@@ -458,13 +458,74 @@ static void check_late_look(void **state)
 	assert_int_equal(x->told_n, 0);
 }
 
+/* ---- The decider's part of verify */
+
+static void expect_holds(struct world *x, uint64_t live, uint64_t decided, const char *fault)
+{
+	struct fare_holds_check c;
+	bool ok = fare_decider_check_holds(&x->d, &c);
+	if (ok != !fault || (fault && !strstr(c.first_fault, fault)))
+		fail_msg("\"%s\", not \"%s\"", c.first_fault, fault ? fault : "");
+	if (ok)
+		assert_true(c.live == live && c.decided == decided);
+}
+
+static void check_holds_verified(void **state)
+{
+	struct world *x = *state;
+	struct fare_worker *w = hello(x, 1, NULL, 0), *other = hello(x, 2, NULL, 0);
+	expect_holds(x, 0, 0, NULL);
+	for (unsigned i = 0; i < 3; i++) {
+		admit(x, w, (uint16_t)i, 1 + i, 10);
+		meter(x, 1 + i, FARE_METER_FINAL, 4);
+	}
+	expect_holds(x, 3, 0, NULL);
+	fare_decider_end(&x->d, w, 1, id_of(2), false);
+	expect_holds(x, 2, 1, NULL);
+	struct fare_hold *h = w->memory[0].hold;
+	struct fare_acct *a = fare_decider_account(&x->d, 1);
+	/* Each thing that must agree, put wrong and right again. */
+	h->incarnation.b[0] = 9;
+	expect_holds(x, 0, 0, "has no worker");
+	h->incarnation = other->incarnation;
+	expect_holds(x, 0, 0, "is not what worker 2 has in its slot 0");
+	h->incarnation = w->incarnation;
+	h->call_id = w->memory[0].last = id_of(99);
+	expect_holds(x, 0, 0, "has no meter");
+	h->call_id = w->memory[0].last = id_of(1);
+	h->account = 77;
+	expect_holds(x, 0, 0, "names account 77");
+	h->account = 1;
+	h->price_version = 55;
+	expect_holds(x, 0, 0, "names price version 55");
+	h->price_version = 1;
+	a->pending.nano++;
+	expect_holds(x, 0, 0, "account a has 0.000000021 pending, its live holds are 0.00000002 together");
+	a->pending.nano--;
+	atomic_store(&h->state, 7);
+	expect_holds(x, 0, 0, "is neither live nor decided");
+	atomic_store(&h->state, FARE_HOLD_LIVE);
+	uint64_t queued = x->d.queued;
+	x->d.queued = 0;
+	expect_holds(x, 0, 0, "1 holds are decided, 0 charges are on their way");
+	x->d.queued = queued;
+	w->dead = true;
+	expect_holds(x, 0, 0, "has no worker");
+	w->dead = false;
+	expect_holds(x, 2, 1, NULL);
+	bank_restarts(x); /* the worker has not come back yet: its meter speaks for it */
+	expect_holds(x, 2, 1, NULL);
+	write_all(x);
+	expect_holds(x, 2, 0, NULL);
+}
+
 int main(void)
 {
 	fare_log_level(FARE_ALARM);
 	const struct CMUnitTest tests[] = {
 		TEST(check_refusals), TEST(check_defaults), TEST(check_numbers_of_402), TEST(check_our_bound), TEST(check_pending_fits), TEST(check_hold), TEST(check_overloaded), TEST(check_settle), TEST(check_over_hold), TEST(check_grant_again),
 		TEST(check_r3_r10), TEST(check_r4_dead), TEST(check_r5_decided_price), TEST(check_entry_found_at_start), TEST(check_r8_refused_stays), TEST(check_r8_void_of_unknown),
-		TEST(check_live_after_restart), TEST(check_damaged_meter), TEST(check_credit_and_debit), TEST(check_model_versions), TEST(check_time_stands), TEST(check_parked), TEST(check_late_look),
+		TEST(check_live_after_restart), TEST(check_damaged_meter), TEST(check_credit_and_debit), TEST(check_model_versions), TEST(check_time_stands), TEST(check_parked), TEST(check_late_look), TEST(check_holds_verified),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -268,6 +268,67 @@ static void test_rewritten(void **state)
 	expect_fault("seal 4: its batch holds other entries");
 }
 
+static struct fare_kept_seal kept_seal(uint64_t number)
+{
+	struct fare_view v = fare_view_plain(b->store);
+	struct fare_seal s;
+	assert_int_equal(fare_seal_get(&v, number, &s), FARE_STORE_OK);
+	return (struct fare_kept_seal){.number = number, .hash = s.hash};
+}
+
+static void expect_kept(const struct fare_kept_seal *kept, const char *text)
+{
+	struct fare_verify v;
+	assert_int_equal(fare_books_verify_kept(b, kept, &v), 0);
+	if (v.ok != !text || (text && !strstr(v.first_fault, text)))
+		fail_msg("\"%s\", not \"%s\"", v.first_fault, text ? text : "");
+}
+
+/* Batch 4 with all that it brought is gone, so that what is left adds up: only who kept its seal knows. */
+static void test_kept_seal(void **state)
+{
+	(void)state;
+	struct fare_kept_seal third = kept_seal(3), last = kept_seal(4), parsed;
+	struct fare_view v = fare_view_plain(b->store);
+	uint8_t batch[12] = {0}, seal[8] = {0};
+	struct fare_entry e;
+	struct fare_account a;
+	char text[100];
+	expect_kept(&third, NULL);
+	expect_kept(&last, NULL);
+	assert_int_equal(fare_entry_get(&v, (struct fare_place){1, 4}, &e), FARE_STORE_OK);
+	assert_int_equal(fare_account_get(&v, 1, &a), FARE_STORE_OK);
+	a.entries = 4;
+	a.head = e.hash;
+	a.balance = e.balance;
+	a.credits.nano -= 20;
+	a.debits.nano -= 30;
+	seal[7] = batch[7] = 4;
+	v = change_begin();
+	for (uint64_t n = 5; n <= 6; n++) {
+		struct key16 k = place_key(1, n);
+		batch[11] = (uint8_t)(n - 5);
+		assert_int_equal(fare_store_del(&v, FARE_TABLE_LEDGER, k.b, sizeof k.b), FARE_STORE_OK);
+		assert_int_equal(fare_store_del(&v, FARE_TABLE_BATCHES, batch, sizeof batch), FARE_STORE_OK);
+	}
+	assert_int_equal(fare_store_del(&v, FARE_TABLE_SEALS, seal, sizeof seal), FARE_STORE_OK);
+	assert_int_equal(fare_account_put(&v, &a), FARE_STORE_OK);
+	change_end(&v);
+	expect_kept(&third, NULL);
+	expect_kept(&last, "seal 4, whose hash was kept, is not there: the ledger ends with seal 3");
+	third.hash.b[0] ^= 1;
+	expect_kept(&third, "seal 3 has another hash than the one that was kept");
+	snprintf(text, sizeof text, "3:%064d", 0);
+	assert_true(fare_kept_seal_parse(fare_span_of(text), &parsed));
+	assert_int_equal(parsed.number, 3);
+	text[0] = '0';
+	assert_false(fare_kept_seal_parse(fare_span_of(text), &parsed));
+	text[0] = ':';
+	assert_false(fare_kept_seal_parse(fare_span_of(text), &parsed));
+	assert_false(fare_kept_seal_parse(fare_span_of("3:00"), &parsed));
+	assert_false(fare_kept_seal_parse(fare_span_of(""), &parsed));
+}
+
 static void account_but(void (*change)(struct fare_account *), const char *text)
 {
 	struct fare_view v = fare_view_plain(b->store);
@@ -380,6 +441,18 @@ static void test_indices(void **state)
 	expect_clean();
 	fare_sha256("fb_one", 6, &h);
 	memcpy(hash_key, h.b, sizeof hash_key);
+	/* Names and hashes of nobody's making, which would let somebody in. */
+	r = raw_get(FARE_TABLE_NAMES, "acme", 4);
+	raw_put(FARE_TABLE_NAMES, "mallory", 7, &r);
+	expect_fault("the name mallory leads to account 1");
+	raw_del(FARE_TABLE_NAMES, "mallory", 7);
+	r = raw_get(FARE_TABLE_HASHES, hash_key, sizeof hash_key);
+	hash_key[0] ^= 1;
+	raw_put(FARE_TABLE_HASHES, hash_key, sizeof hash_key, &r);
+	expect_fault("a hash leads to key 1");
+	raw_del(FARE_TABLE_HASHES, hash_key, sizeof hash_key);
+	hash_key[0] ^= 1;
+	expect_clean();
 	raw_del(FARE_TABLE_HASHES, hash_key, sizeof hash_key);
 	expect_fault("key 1 is not found by its hash");
 }
@@ -512,7 +585,7 @@ int main(void)
 	fare_log_level(FARE_ALARM + 1); /* faults are found by the hundred */
 	const struct CMUnitTest tests[] = {
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
-		T(test_clean), T(test_empty), T(test_each_byte), T(test_each_byte_elsewhere), T(test_entry_gone), T(test_tail_cut), T(test_entry_beyond), T(test_entries_swapped), T(test_rewritten),
+		T(test_clean), T(test_empty), T(test_each_byte), T(test_each_byte_elsewhere), T(test_entry_gone), T(test_tail_cut), T(test_entry_beyond), T(test_entries_swapped), T(test_rewritten), T(test_kept_seal),
 		T(test_account_record), T(test_seals), T(test_indices), T(test_price_changed), T(test_page_changed), T(test_beside_the_writer),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
