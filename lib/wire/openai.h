@@ -37,6 +37,7 @@ enum fare_tap_end {
 	FARE_TAP_COMPLETE,     /* its end was seen: [DONE], or end of body after a finish_reason; a whole JSON body */
 	FARE_TAP_TRUNCATED,    /* end of body without it */
 	FARE_TAP_ERROR,        /* an error event in the stream (passed on; others may follow it), or a whole JSON body that holds an error and no answer */
+	FARE_TAP_DRY,          /* ended by us: fare_tap_dry */
 	FARE_TAP_GARBAGE       /* not what the dialect allows: no JSON, no choices or embeddings in it, an event beyond 1 MiB */
 };
 
@@ -58,6 +59,17 @@ bool fare_tap_held(const struct fare_tap *t);
 /* The provider's usage; false: none was reported (yet). clamped: it made no sense and was forced into it. */
 bool fare_tap_usage(const struct fare_tap *t, struct fare_usage *u, bool *clamped);
 uint64_t fare_tap_text_bytes(const struct fare_tap *t); /* unescaped text relayed: content, reasoning, refusals, tool names and arguments; of a held answer, none before its end */
+
+/*
+ * Streams that are held for as they run. What was relayed counts as so many tokens that the provider counts no more: half its bytes, at least one for each delta, and no less
+ * than a usage that the provider gives meanwhile says. An event that would go beyond the limit waits, and all after it; a push, also of nothing, goes on when the limit was raised.
+ */
+void fare_tap_limit(struct fare_tap *t, uint64_t tokens); /* of all choices; none is set at first */
+uint64_t fare_tap_seen(const struct fare_tap *t);         /* tokens relayed, and those of the event that waits */
+bool fare_tap_waits(const struct fare_tap *t);
+/* The money is gone: the stream ends here as at its output bound, with a notice of why, the usage if its reader asked for it, and [DONE]. What waits is dropped. */
+struct fare_tap_dry { uint32_t choices; const struct fare_refusal *notice; struct fare_id call_id; struct fare_usage usage; struct fare_amount cost; };
+void fare_tap_dry(struct fare_tap *t, const struct fare_tap_dry *d, struct fare_buf *out);
 
 /* ---- What we say ourselves */
 

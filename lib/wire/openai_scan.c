@@ -10,7 +10,7 @@ enum state { VALUE, VALUE_OR_END, NAME, NAME_OR_END, COLON, STRING, SCALAR, AFTE
 enum role { OTHER, ROOT, CHOICES, CHOICE, MESSAGE, PARTS, PART, CALLS, CALL, FUNCTION, USAGE, GROQ, RAW };
 
 /* What a member is for. */
-enum action { NOTHING, A_CHOICES, A_USAGE, A_GROQ, A_MODEL, A_ERROR, A_MESSAGE, A_TEXT, A_PARTS, A_REASONING, A_REASONING_CONTENT, A_CALLS, A_FUNCTION, A_RAW, A_FINISH, A_INDEX };
+enum action { NOTHING, A_CHOICES, A_USAGE, A_GROQ, A_MODEL, A_ID, A_CREATED, A_ERROR, A_MESSAGE, A_TEXT, A_PARTS, A_REASONING, A_REASONING_CONTENT, A_CALLS, A_FUNCTION, A_RAW, A_FINISH, A_INDEX };
 
 enum { S = 1, J = 2, CH = 4, CO = 8, EM = 16, ANY = S | J | CH | CO | EM }; /* streams, whole answers; endpoints */
 
@@ -24,6 +24,8 @@ static const struct {
 	{ROOT, A_USAGE, ANY, "usage"},
 	{ROOT, A_GROQ, ANY, "x_groq"},
 	{ROOT, A_MODEL, ANY, "model"},
+	{ROOT, A_ID, S | CH | CO, "id"},
+	{ROOT, A_CREATED, S | CH | CO, "created"},
 	{ROOT, A_ERROR, ANY, "error"},
 	{GROQ, A_USAGE, ANY, "usage"},
 	{GROQ, A_ERROR, ANY, "error"},
@@ -64,7 +66,7 @@ void fare_scan_release(struct fare_scan *s)
 
 void fare_scan_begin(struct fare_scan *s)
 {
-	struct fare_scan next = {.endpoint = s->endpoint, .stream = s->stream, .text_bytes = s->text_bytes, .usage_text = s->usage_text, .json = s->json, .open_at = UINT64_MAX};
+	struct fare_scan next = {.endpoint = s->endpoint, .stream = s->stream, .text_bytes = s->text_bytes, .deltas = s->deltas, .usage_text = s->usage_text, .json = s->json, .open_at = UINT64_MAX};
 	memcpy(next.seen, s->seen, sizeof next.seen);
 	memcpy(next.finished, s->finished, sizeof next.finished);
 	*s = next;
@@ -130,7 +132,7 @@ static void container_open(struct fare_scan *s, bool is_array)
 	if (role == CHOICES)
 		s->answers = s->empty = true;
 	else if (role == CHOICE)
-		s->choice = 0, s->choice_finished = false;
+		s->choice = 0, s->choice_finished = s->choice_said = false, s->choice_text_at = s->text_bytes;
 	else if (role == MESSAGE)
 		s->reasoning[0] = s->reasoning[1] = 0;
 	else if (role == RAW && parent != RAW)
@@ -172,6 +174,8 @@ static void choice_close(struct fare_scan *s)
 	s->seen[index / 64] |= bit;
 	if (s->choice_finished)
 		s->finished[index / 64] |= bit;
+	if (s->text_bytes > s->choice_text_at || (s->choice_said && !s->choice_finished))
+		s->deltas++;
 }
 
 static void container_close(struct fare_scan *s, bool is_array)
@@ -211,8 +215,11 @@ static void string_open(struct fare_scan *s, bool is_key)
 		s->counting = &s->reasoning[s->action == A_REASONING];
 	else if (s->action == A_MODEL)
 		s->model_place = (struct fare_scan_place){s->at, 0}, s->open_at = s->at;
+	else if (s->action == A_ID)
+		s->id_place = (struct fare_scan_place){s->at, 0};
 	else if (s->action == A_ERROR)
 		s->error = true;
+	s->choice_said |= s->counting != NULL;
 }
 
 static void string_close(struct fare_scan *s)
@@ -225,6 +232,8 @@ static void string_close(struct fare_scan *s)
 	if (s->action == A_MODEL) {
 		s->model_place.end = s->at + 1;
 		s->open_at = UINT64_MAX;
+	} else if (s->action == A_ID) {
+		s->id_place.end = s->at + 1;
 	} else if (s->action == A_FINISH && s->string_n > 0) {
 		s->choice_finished = true;
 	}
@@ -298,6 +307,8 @@ static void scalar_close(struct fare_scan *s)
 	s->bad |= !number && !null && !fare_span_is(token, "true") && !fare_span_is(token, "false");
 	if (s->action == A_ERROR && !null)
 		s->error = true;
+	if (s->action == A_CREATED && !fare_num_u64(token, 0, INT64_MAX, &s->created))
+		s->created = 0;
 	if (s->action == A_INDEX && !fare_num_u64(token, 0, FARE_SCAN_CHOICES - 1, &s->choice))
 		s->choice = 0;
 	s->action = NOTHING;

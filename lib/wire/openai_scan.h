@@ -18,6 +18,7 @@ struct fare_scan {
 
 	/* Adds up from value to value. */
 	uint64_t text_bytes;        /* unescaped, of all choices */
+	uint64_t deltas;            /* of a stream: choices of chunks that brought text, or "" where more may follow (a token may be a part of a character) */
 	uint64_t seen[2], finished[2]; /* choices by index */
 
 	/* Of the value being read. */
@@ -27,7 +28,8 @@ struct fare_scan {
 	bool usage_there;           /* the value's own usage is an object */
 	bool usage_found;           /* usage below is the value's own, or, without one, one found inside it */
 	struct fare_openai_usage usage;
-	struct fare_scan_place model_place, usage_place; /* of the value's own members; a usage only when complete */
+	struct fare_scan_place model_place, usage_place, id_place; /* of the value's own members; a usage only when complete */
+	uint64_t created;           /* the value's own; 0: none */
 	uint64_t open_at;           /* start of such a member that is still being read; UINT64_MAX: none */
 
 	/* Where the reader stands. */
@@ -43,7 +45,8 @@ struct fare_scan {
 	uint64_t *counting;         /* where the string being read counts */
 	uint64_t string_n, raw_at, reasoning[2];
 	uint64_t choice;            /* index of the choice being read */
-	bool choice_finished, usage_own;
+	bool choice_finished, choice_said, usage_own;
+	uint64_t choice_text_at;    /* text_bytes before it */
 	struct fare_buf usage_text;
 	struct fare_json json;      /* reused */
 };

@@ -94,21 +94,44 @@ static bool is_usage_chunk(const struct fare_tap *t)
 	return t->scan.answers && t->scan.empty && t->scan.usage_there && !t->scan.error;
 }
 
-/* A chunk: counted, then passed or dropped. False: it is no JSON. */
-static bool chunk_pass(struct fare_tap *t, struct fare_span payload, struct fare_buf *out)
+/* False: it is no JSON. */
+static bool chunk_scan(struct fare_tap *t, struct fare_span payload)
 {
 	uint64_t text_bytes = t->scan.text_bytes;
 	fare_scan_begin(&t->scan);
-	if (!fare_scan_push(&t->scan, payload) || !fare_scan_whole(&t->scan)) {
-		t->scan.text_bytes = text_bytes;
-		return false;
-	}
+	if (fare_scan_push(&t->scan, payload) && fare_scan_whole(&t->scan))
+		return true;
+	t->scan.text_bytes = text_bytes;
+	return false;
+}
+
+/* Does the chunk in hand bring text that is not held for? What brings none (an end, a usage) always passes. */
+static bool chunk_waits(const struct fare_tap *t)
+{
+	const struct fare_scan *s = &t->scan;
+	bool more = s->text_bytes > t->text_bytes || s->deltas > t->deltas;
+	return more && fare_tap_tokens(s->text_bytes, s->deltas, s->usage_found ? &s->usage : &t->usage) > t->limit;
+}
+
+/* For a last chunk of ours: whose stream it is. */
+static void chunk_name(struct fare_tap *t, struct fare_span payload)
+{
+	const struct fare_scan_place *id = &t->scan.id_place;
+	if (t->id[0] || id->end == 0 || id->end - id->at >= sizeof t->id)
+		return;
+	memcpy(t->id, payload.p + id->at, (size_t)(id->end - id->at));
+	t->created = t->scan.created;
+}
+
+/* Counted, then passed or dropped. */
+static void chunk_pass(struct fare_tap *t, struct fare_span payload, struct fare_buf *out)
+{
 	fare_tap_take(t);
+	chunk_name(t, payload);
 	t->error |= t->scan.error;
 	t->drop_lf = !t->usage_asked && is_usage_chunk(t);
 	if (!t->drop_lf)
 		event_write(t, out);
-	return true;
 }
 
 /* At the blank line. False: not what the dialect allows. */
@@ -119,7 +142,12 @@ static bool event_end(struct fare_tap *t, struct fare_buf *out)
 	t->drop_lf = false;
 	t->error |= good && t->error_event;
 	if (good && payload.n > 0 && !fare_span_is(payload, "[DONE]")) {
-		good = chunk_pass(t, event_payload(t), out);
+		good = chunk_scan(t, event_payload(t));
+		t->waits = good && chunk_waits(t);
+		if (t->waits)
+			return true;
+		if (good)
+			chunk_pass(t, event_payload(t), out);
 	} else if (good) {
 		t->done |= payload.n > 0;
 		fare_buf_add_span(out, fare_buf_span(&t->raw));
@@ -163,10 +191,12 @@ static size_t line_bytes(struct fare_span s)
 	return n;
 }
 
-bool fare_tap_stream_push(struct fare_tap *t, struct fare_span bytes, struct fare_buf *out)
+/* Up to an event that waits; what comes after it is kept. */
+static bool stream_read(struct fare_tap *t, struct fare_span bytes, struct fare_buf *out)
 {
 	bool good = true;
-	for (size_t i = 0; i < bytes.n && good;) {
+	size_t i = 0;
+	while (i < bytes.n && good && !t->waits) {
 		size_t n = line_bytes(fare_span_at(bytes.p + i, bytes.n - i));
 		bool lf_of_cr = t->after_cr && n == 0 && bytes.p[i] == '\n';
 		t->after_cr = false;
@@ -180,6 +210,26 @@ bool fare_tap_stream_push(struct fare_tap *t, struct fare_span bytes, struct far
 		if (good && i < bytes.n)
 			good = line_end(t, bytes.p[i++], out);
 	}
+	return good && fare_buf_add(&t->rest, bytes.p + i, bytes.n - i);
+}
+
+/* The event that waits passes, and what came after it is read. */
+static bool stream_go_on(struct fare_tap *t, struct fare_buf *out)
+{
+	struct fare_buf rest = t->rest;
+	fare_buf_init(&t->rest, FARE_EVENT_MAX);
+	t->waits = false;
+	chunk_pass(t, event_payload(t), out);
+	event_reset(t);
+	bool good = stream_read(t, fare_buf_span(&rest), out);
+	fare_buf_release(&rest);
+	return good;
+}
+
+bool fare_tap_stream_push(struct fare_tap *t, struct fare_span bytes, struct fare_buf *out)
+{
+	bool good = !t->waits || chunk_waits(t) || stream_go_on(t, out);
+	good = good && stream_read(t, bytes, out);
 	if (!good)
 		t->end = FARE_TAP_GARBAGE;
 	return good;
@@ -197,7 +247,7 @@ static bool rest_pass(struct fare_tap *t, struct fare_buf *out)
 
 void fare_tap_stream_finish(struct fare_tap *t, struct fare_buf *out)
 {
-	bool whole = rest_pass(t, out);
+	bool whole = !t->waits && rest_pass(t, out) && !t->waits;
 	event_reset(t);
 	if (t->error)
 		t->end = FARE_TAP_ERROR;

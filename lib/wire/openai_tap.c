@@ -7,7 +7,7 @@
 #include "base/log.h"
 #include "wire/openai_tap.h"
 
-enum { MODEL_JSON_MAX = 8 * FARE_NAME_N };
+enum { MODEL_JSON_MAX = 8 * FARE_NAME_N, BYTES_PER_TOKEN_SEEN = 2 /* as the bank holds for prompts */ };
 
 struct fare_tap *fare_tap_new(enum fare_endpoint endpoint, bool stream, bool usage_asked, const char *caller_model, fare_cost_fn *cost, void *cost_arg)
 {
@@ -21,6 +21,8 @@ struct fare_tap *fare_tap_new(enum fare_endpoint endpoint, bool stream, bool usa
 	fare_scan_init(&t->scan, endpoint, stream);
 	fare_buf_init(&t->raw, stream ? FARE_EVENT_MAX : SIZE_MAX);
 	fare_buf_init(&t->joined, FARE_EVENT_MAX);
+	fare_buf_init(&t->rest, FARE_EVENT_MAX);
+	t->limit = UINT64_MAX;
 	return t;
 }
 
@@ -31,6 +33,7 @@ void fare_tap_free(struct fare_tap **t)
 	fare_buf_release(&(*t)->model);
 	fare_buf_release(&(*t)->raw);
 	fare_buf_release(&(*t)->joined);
+	fare_buf_release(&(*t)->rest);
 	fare_scan_release(&(*t)->scan);
 	free(*t);
 	*t = NULL;
@@ -91,6 +94,8 @@ void fare_tap_edit(struct fare_tap *t, struct fare_span text, uint64_t from, str
 void fare_tap_take(struct fare_tap *t)
 {
 	t->text_bytes = t->scan.text_bytes;
+	t->deltas = t->scan.deltas;
+	memcpy(t->finished, t->scan.finished, sizeof t->finished);
 	if (t->scan.usage_found) {
 		t->usage = t->scan.usage;
 		t->has_usage = true;
@@ -166,3 +171,19 @@ bool fare_tap_usage(const struct fare_tap *t, struct fare_usage *u, bool *clampe
 }
 
 uint64_t fare_tap_text_bytes(const struct fare_tap *t) { return t->text_bytes; }
+
+void fare_tap_limit(struct fare_tap *t, uint64_t tokens) { t->limit = tokens; }
+
+bool fare_tap_waits(const struct fare_tap *t) { return t->waits; }
+
+uint64_t fare_tap_tokens(uint64_t text_bytes, uint64_t deltas, const struct fare_openai_usage *u)
+{
+	uint64_t n = text_bytes / BYTES_PER_TOKEN_SEEN + text_bytes % BYTES_PER_TOKEN_SEEN;
+	n = deltas > n ? deltas : n;
+	return u->usage.output > n ? u->usage.output : n;
+}
+
+uint64_t fare_tap_seen(const struct fare_tap *t)
+{
+	return t->waits ? fare_tap_tokens(t->scan.text_bytes, t->scan.deltas, t->scan.usage_found ? &t->scan.usage : &t->usage) : fare_tap_tokens(t->text_bytes, t->deltas, &t->usage);
+}

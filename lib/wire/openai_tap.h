@@ -5,6 +5,8 @@
 #include "wire/openai.h"
 #include "wire/openai_scan.h"
 
+enum { FARE_TAP_ID_MAX = 256 };
+
 struct fare_tap {
 	bool stream, usage_asked;
 	enum fare_tap_end end;
@@ -14,7 +16,7 @@ struct fare_tap {
 	struct fare_scan scan;
 	bool has_usage;
 	struct fare_openai_usage usage; /* the last complete one */
-	uint64_t text_bytes;        /* relayed */
+	uint64_t text_bytes, deltas; /* relayed */
 
 	struct fare_buf raw;        /* what came and is not passed yet: an event up to here, or an answer */
 
@@ -30,12 +32,23 @@ struct fare_tap {
 	struct fare_buf joined;     /* all data lines' values, when there are several */
 	bool error_event, unknown_field;
 	bool done, error;           /* [DONE], or an error, was seen */
+
+	/* What the hold pays for. */
+	uint64_t limit;             /* tokens, as fare_tap_seen counts them */
+	bool waits;                 /* the event in raw, scanned but not taken, would go beyond it */
+	struct fare_buf rest;       /* what came after that event */
+	char id[FARE_TAP_ID_MAX];   /* the stream's, as JSON; "": none yet */
+	uint64_t created;
+	uint64_t finished[2];       /* choices by index, as far as relayed */
 };
 
 /* Appends text, the place `from` on of the scanned value, with the edits that lie in it. */
 void fare_tap_edit(struct fare_tap *t, struct fare_span text, uint64_t from, struct fare_buf *out);
 /* After a value, or a piece of it: takes over the usage and the text counted. */
 void fare_tap_take(struct fare_tap *t);
+
+/* Tokens, counted so that the provider counts no more. */
+uint64_t fare_tap_tokens(uint64_t text_bytes, uint64_t deltas, const struct fare_openai_usage *u);
 
 bool fare_tap_stream_push(struct fare_tap *t, struct fare_span bytes, struct fare_buf *out);
 void fare_tap_stream_finish(struct fare_tap *t, struct fare_buf *out);

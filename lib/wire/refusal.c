@@ -205,6 +205,40 @@ void fare_refusal_body(const struct fare_refusal *r, struct fare_id call_id, str
 	fare_buf_release(&message);
 }
 
+/* What was answered so far stays; more of it would cost what is not there. */
+static void notice_message(const struct fare_refusal *r, struct fare_buf *out)
+{
+	char available[FARE_AMOUNT_TEXT_N], held[FARE_AMOUNT_TEXT_N];
+	if (r->code != FARE_CODE_BALANCE_TOO_LOW) {
+		fare_refusal_message(r, out);
+		return;
+	}
+	fare_amount_text(r->available, available);
+	fare_amount_text(r->needed, held);
+	fare_buf_addf(out, "The account's balance does not pay for more of this answer: %s%s%s is held for it, %s is available. ", held, r->currency ? " " : "", r->currency ? r->currency : "", available);
+	if (has_url(r))
+		fare_buf_addf(out, "Add credit at %s, then ask again.", r->topup_url);
+	else
+		fare_buf_add_str(out, "Ask the operator for credit (farebox credit), then ask again.");
+}
+
+void fare_refusal_notice(const struct fare_refusal *r, struct fare_id call_id, struct fare_buf *out)
+{
+	struct fare_buf message;
+	char id[FARE_ID_TEXT_N];
+	fare_buf_init(&message, MESSAGE_MAX);
+	notice_message(r, &message);
+	fare_id_text(call_id, id);
+	fare_buf_addf(out, "{\"code\": \"%s\", \"message\": ", fare_code_word(r->code));
+	fare_buf_add_json(out, fare_buf_span(&message));
+	fare_buf_addf(out, ", \"call_id\": \"%s\"", id);
+	add_amount(out, "held", r->needed);
+	add_amount(out, "available", r->available);
+	add_text(out, "topup_url", r->topup_url);
+	fare_buf_add_char(out, '}');
+	fare_buf_release(&message);
+}
+
 /* A URL that may stand between < and > in a header. */
 static bool fits_link(const char *url)
 {

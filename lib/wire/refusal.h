@@ -49,6 +49,11 @@ void fare_refusal_message(const struct fare_refusal *r, struct fare_buf *out);
 void fare_refusal_body(const struct fare_refusal *r, struct fare_id call_id, struct fare_buf *out);
 /* The body's "error" object alone. */
 void fare_refusal_error(const struct fare_refusal *r, struct fare_id call_id, struct fare_buf *out);
+/*
+ * The same for a stream that ends because its hold cannot grow (balance_too_low: needed is what is held for it; or store_unavailable): {"code", "message", "call_id", "held",
+ * "available", "topup_url"}.
+ */
+void fare_refusal_notice(const struct fare_refusal *r, struct fare_id call_id, struct fare_buf *out);
 /* Appends "Name: value\r\n" lines beside Content-Type and the call's id: Cache-Control, x-should-retry, Link, Retry-After, Allow. */
 void fare_refusal_headers(const struct fare_refusal *r, struct fare_buf *out);
 

@@ -1,6 +1,7 @@
 /*
  * Recorded answers of many providers through the tap, cut everywhere: the same usage, text, end and bytes whatever the cuts, and those that an independent reader
  * found (tests/replay/expected). Short answers are cut in two at each byte; all byte by byte, and at seeded places.
+ * Streams also with a limit that grows, which changes nothing, and with one that does not: they end dry, at the same event whatever the cuts.
  */
 #include "base/first.h"
 
@@ -119,6 +120,84 @@ static void untouched_check(const struct row *r)
 	fare_tap_free(&t);
 }
 
+/* Pushes the body with a limit that grows by `step` whenever an event waits; step 0: it does not, and the stream ends dry. */
+static void run_limited(const struct row *r, uint64_t limit, uint64_t step, size_t (*next)(size_t arg), size_t arg, struct fare_buf *out, const char *how)
+{
+	struct fare_refusal notice = {.code = FARE_CODE_BALANCE_TOO_LOW};
+	struct fare_tap_dry dry = {.choices = 1, .notice = &notice, .call_id = {{1}}};
+	struct fare_tap *t = tap_new(r, true, "caller/\"model\"", cost_of);
+	bool good = true;
+	fare_tap_limit(t, limit);
+	for (size_t at = 0; good && at < r->body.n && (step || !fare_tap_waits(t));) {
+		size_t n = next(arg);
+		n = n > r->body.n - at ? r->body.n - at : n;
+		arg = arg > n ? arg - n : 0;
+		good = fare_tap_push(t, fare_span_at(r->body.p + at, n), out);
+		while (good && step && fare_tap_waits(t)) {
+			fare_tap_limit(t, limit += step);
+			good = fare_tap_push(t, fare_span_of(""), out);
+		}
+		at += n;
+	}
+	if (!good)
+		fault(r, "refused", how);
+	if (step) {
+		(void)fare_tap_finish(t, out);
+		figures_check(r, t, how);
+	} else if (fare_tap_waits(t)) {
+		if (fare_tap_text_bytes(t) > 2 * limit || fare_tap_seen(t) <= limit)
+			fault(r, "more than the limit was relayed, or less waits", how);
+		fare_tap_dry(t, &dry, out);
+	} else {
+		fault(r, "did not come to its limit", how);
+	}
+	fare_tap_free(&t);
+}
+
+/* What came before the end of ours is what had passed anyway, event by event. */
+static void dry_check(const struct row *r, struct fare_span dry, struct fare_span whole)
+{
+	const char *end = memmem(dry.p, dry.n, "\"finish_reason\":\"length\"", 24), *done = "data: [DONE]\n\n";
+	if (!end || dry.n < 14 || memcmp(dry.p + dry.n - 14, done, 14) != 0) {
+		fault(r, "no end of ours", "dry");
+		return;
+	}
+	while (end > dry.p && !(end[-1] == '\n' && *end == 'd'))
+		end--;
+	if ((size_t)(end - dry.p) > whole.n || memcmp(dry.p, whole.p, (size_t)(end - dry.p)) != 0)
+		fault(r, "other bytes before the end", "dry");
+}
+
+static void limits_check(const struct row *r)
+{
+	struct fare_buf whole, first, again;
+	struct fare_tap *t = tap_new(r, true, "caller/\"model\"", cost_of);
+	fare_buf_init(&whole, TEXT_MAX);
+	fare_buf_init(&first, TEXT_MAX);
+	fare_buf_init(&again, TEXT_MAX);
+	if (!fare_tap_push(t, r->body, &whole))
+		fault(r, "refused", "whole");
+	uint64_t seen = figure(r, TEXT) / 2; /* at the least */
+	fare_tap_free(&t);
+	run_limited(r, 0, 1, one_cut, 0, &first, "a growing limit");
+	bytes_check(r, fare_buf_span(&first), r->cell[ASKED], "a growing limit");
+	for (int i = 0; i < 4 && seen > 0; i++) {
+		uint64_t limit = seen * (uint64_t)i / 4;
+		fare_buf_reset(&first);
+		run_limited(r, limit, 0, one_cut, 0, &first, "dry");
+		dry_check(r, fare_buf_span(&first), fare_buf_span(&whole));
+		for (size_t cut = 0; cut < (r->body.n <= EACH_BYTE_MAX ? r->body.n : SEEDED_RUNS); cut++) {
+			fare_buf_reset(&again);
+			run_limited(r, limit, 0, cut == 0 ? each_byte : r->body.n <= EACH_BYTE_MAX ? one_cut : seeded, cut, &again, "dry, cut");
+			if (!fare_span_eq(fare_buf_span(&again), fare_buf_span(&first)))
+				fault(r, "ends dry elsewhere", "dry, cut");
+		}
+	}
+	fare_buf_release(&whole);
+	fare_buf_release(&first);
+	fare_buf_release(&again);
+}
+
 static bool row_split(char *line, struct row *r)
 {
 	size_t n = 0;
@@ -142,6 +221,8 @@ static void row_run(struct row *r)
 			run(r, asked, one_cut, cut, "one cut");
 	}
 	untouched_check(r);
+	if (figure(r, STREAM) == 1)
+		limits_check(r);
 }
 
 int main(void)

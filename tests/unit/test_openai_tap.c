@@ -105,6 +105,71 @@ static void test_line_ends(void **state)
 		}
 }
 
+#define NAMED(text) "data: {\"id\":\"x-1\",\"created\":17,\"model\":\"up\",\"choices\":[{\"index\":0,\"delta\":{\"content\":\"" text "\"}}]}\n\n"
+#define NAMED_PASSED(text) "data: {\"id\":\"x-1\",\"created\":17,\"model\":\"mine\",\"choices\":[{\"index\":0,\"delta\":{\"content\":\"" text "\"}}]}\n\n"
+#define RUNNING(n) "data: {\"choices\":[{\"index\":0,\"delta\":{\"content\":\"a\"}}],\"usage\":{\"prompt_tokens\":3,\"completion_tokens\":" n ",\"total_tokens\":" n "}}\n\n"
+
+/* What passes under a limit, and what waits. */
+static void test_limit(void **state)
+{
+	static const struct { const char *body; uint64_t limit, seen; bool waits; uint64_t text; } rows[] = {
+		{CHUNK("abcd") CHUNK("abcd"), 4, 4, false, 8}, {CHUNK("abcd") CHUNK("abcd"), 3, 4, true, 4}, {CHUNK("abcd") CHUNK("a"), 2, 3, true, 4}, {CHUNK("abcd"), 0, 2, true, 0},
+		{CHUNK("") CHUNK("") CHUNK("a"), 2, 3, true, 0} /* parts of characters: a token each */, {CHUNK("abcd") FINISH USAGE "data: [DONE]\n\n", 2, 4, false, 4} /* an end waits for nothing */,
+		{RUNNING("7"), 6, 7, true, 0}, {RUNNING("7") RUNNING("8"), 7, 8, true, 1}, {"data: {\"choices\":[{\"index\":0,\"delta\":{\"content\":\"\"},\"finish_reason\":\"stop\"}]}\n\n", 0, 0, false, 0},
+	};
+	(void)state;
+	for (size_t i = 0; i < FARE_ARRAY_N(rows); i++) {
+		struct fare_tap *t = fare_tap_new(FARE_CHAT, true, true, "mine", cost_of, NULL);
+		struct fare_buf out;
+		fare_buf_init(&out, 65536);
+		fare_tap_limit(t, rows[i].limit);
+		assert_true(fare_tap_push(t, fare_span_of(rows[i].body), &out));
+		if (fare_tap_seen(t) != rows[i].seen || fare_tap_waits(t) != rows[i].waits || fare_tap_text_bytes(t) != rows[i].text)
+			fail_msg("%s: seen %llu, text %llu", rows[i].body, (unsigned long long)fare_tap_seen(t), (unsigned long long)fare_tap_text_bytes(t));
+		/* The upstream has ended: what waits is not passed. */
+		assert_int_equal(fare_tap_finish(t, &out), strstr(rows[i].body, "stop") ? FARE_TAP_COMPLETE : FARE_TAP_TRUNCATED);
+		assert_int_equal(fare_tap_text_bytes(t), rows[i].text);
+		fare_tap_free(&t);
+		fare_buf_release(&out);
+	}
+}
+
+static void dry_end(enum fare_endpoint endpoint, bool asked, uint32_t choices, const char *body, uint64_t limit, const char *want)
+{
+	struct fare_refusal r = {.code = FARE_CODE_BALANCE_TOO_LOW, .available = {7}, .needed = {64000}, .topup_url = "https://pay", .currency = "USD"};
+	struct fare_tap_dry dry = {.choices = choices, .notice = &r, .call_id = id, .usage = {.input = 3, .output = 4}, .cost = {7000}};
+	struct fare_tap *t = fare_tap_new(endpoint, true, asked, "mine", cost_of, NULL);
+	struct fare_buf out;
+	fare_buf_init(&out, 65536);
+	fare_tap_limit(t, limit);
+	assert_true(fare_tap_push(t, fare_span_of(body), &out));
+	assert_true(fare_tap_waits(t));
+	fare_tap_dry(t, &dry, &out);
+	assert_int_equal(fare_tap_end(t), FARE_TAP_DRY);
+	assert_string_equal(fare_buf_cstr(&out), want);
+	assert_false(fare_tap_push(t, fare_span_of("x"), &out));
+	fare_tap_free(&t);
+	fare_buf_release(&out);
+}
+
+#define NOTICE "\"farebox\":{\"code\": \"balance_too_low\", \"message\": \"The account's balance does not pay for more of this answer: 0.000064000 USD is held for it, 0.000000007 is available. " \
+	"Add credit at https://pay, then ask again.\", \"call_id\": \"01000000-0000-0000-0000-000000000000\", \"held\": \"0.000064000\", \"available\": \"0.000000007\", \"topup_url\": \"https://pay\"}"
+#define LAST(i, what) "{\"index\":" i "," what ",\"logprobs\":null,\"finish_reason\":\"length\"}"
+
+static void test_dry(void **state)
+{
+	(void)state;
+	dry_end(FARE_CHAT, false, 1, NAMED("abcd") NAMED("efgh"), 2,
+		NAMED_PASSED("abcd") "data: {\"id\":\"x-1\",\"object\":\"chat.completion.chunk\",\"created\":17,\"model\":\"mine\",\"choices\":[" LAST("0", "\"delta\":{}") "]," NOTICE "}\n\n" "data: [DONE]\n\n");
+	/* What waits does not finish its choice; what passed did. */
+	dry_end(FARE_CHAT, true, 3, NAMED("abcd") FINISH "data: {\"choices\":[{\"index\":1,\"delta\":{\"content\":\"a\"},\"finish_reason\":\"stop\"}]}\n\n", 2,
+		NAMED_PASSED("abcd") FINISH "data: {\"id\":\"x-1\",\"object\":\"chat.completion.chunk\",\"created\":17,\"model\":\"mine\",\"choices\":[" LAST("1", "\"delta\":{}") "," LAST("2", "\"delta\":{}")
+		"],\"usage\":null," NOTICE "}\n\n" "data: {\"id\":\"x-1\",\"object\":\"chat.completion.chunk\",\"created\":17,\"model\":\"mine\",\"choices\":[],\"usage\":{\"prompt_tokens\":3,\"completion_tokens\":4,\"total_tokens\":7,\"cost\":0.000007}}\n\n"
+		"data: [DONE]\n\n");
+	dry_end(FARE_COMPLETIONS, false, 1, "data: {\"choices\":[{\"index\":0,\"text\":\"abcd\"}]}\n\n", 1,
+		"data: {\"id\":\"cmpl-01000000-0000-0000-0000-000000000000\",\"object\":\"text_completion\",\"created\":0,\"model\":\"mine\",\"choices\":[" LAST("0", "\"text\":\"\"") "]," NOTICE "}\n\n" "data: [DONE]\n\n");
+}
+
 static void test_usages(void **state)
 {
 #define OK true
@@ -295,6 +360,6 @@ static void test_say(void **state)
 
 int main(void)
 {
-	const struct CMUnitTest tests[] = {cmocka_unit_test(test_streams), cmocka_unit_test(test_line_ends), cmocka_unit_test(test_usages), cmocka_unit_test(test_usage_places), cmocka_unit_test(test_answers), cmocka_unit_test(test_large), cmocka_unit_test(test_bounds), cmocka_unit_test(test_held), cmocka_unit_test(test_say)};
+	const struct CMUnitTest tests[] = {cmocka_unit_test(test_streams), cmocka_unit_test(test_line_ends), cmocka_unit_test(test_limit), cmocka_unit_test(test_dry), cmocka_unit_test(test_usages), cmocka_unit_test(test_usage_places), cmocka_unit_test(test_answers), cmocka_unit_test(test_large), cmocka_unit_test(test_bounds), cmocka_unit_test(test_held), cmocka_unit_test(test_say)};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
