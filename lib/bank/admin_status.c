@@ -122,6 +122,7 @@ static void status(struct fare_admin *c)
 	fare_buf_addf(&c->out, ", \"holds\": %u, \"connections\": %u, \"accounts\": %zu, \"keys\": %zu, \"models\": %zu, \"queued\": %llu, \"catalogue\": %llu", d->holds.used, b->conn_count,
 		d->account_count, d->key_count, offered, (unsigned long long)d->queued, (unsigned long long)atomic_load(&fare_board_page(b->board)->catalogue));
 	fare_json_time(&c->out, "started", b->started_ms);
+	fare_space_json(b, &c->out);
 	fare_alarms_json(b, &c->out);
 	fare_admin_read(c, read_status_end);
 }

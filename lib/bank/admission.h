@@ -34,7 +34,7 @@ enum fare_refused {
 	FARE_MODEL_UNKNOWN, FARE_MODEL_NOT_PRICED, FARE_BALANCE_TOO_LOW, FARE_BOUND_TOO_HIGH /* above the model's own limit: 400 */,
 	FARE_OVERLOADED /* no free record for a hold */, FARE_CALL_ENDED /* the id is known and over */,
 	FARE_IDEM_IN_FLIGHT, FARE_IDEM_MISMATCH, FARE_IDEM_SPENT, FARE_IDEM_REPLAY /* not a refusal to the caller: the stored answer is to be said */,
-	FARE_STORE_FULL /* less disk than the reserve */
+	FARE_STORE_FULL /* less disk than the reserve */, FARE_STORE_READ_ONLY
 };
 
 struct fare_grant {

@@ -20,10 +20,12 @@ extern char **environ;
 
 static const char *const words[FARE_ALARM_N] = {
 	[FARE_ALARM_LOW_BALANCE] = "low_balance", [FARE_ALARM_PROVIDER_REFUSED] = "provider_refused", [FARE_ALARM_CALL_PARKED] = "call_parked",
-	[FARE_ALARM_METER_DAMAGED] = "meter_damaged", [FARE_ALARM_USAGE_CLAMPED] = "usage_clamped",
+	[FARE_ALARM_METER_DAMAGED] = "meter_damaged", [FARE_ALARM_USAGE_CLAMPED] = "usage_clamped", [FARE_ALARM_STORE_FULL] = "store_full",
 };
 
 /* ---- What an alarm says */
+
+static bool is_of_store(const struct fare_alarm *a) { return a->what >= FARE_ALARM_STORE_FULL; }
 
 static void id_of(const struct fare_bank *b, const struct fare_alarm *a, char out[FARE_ALARM_ID_N])
 {
@@ -36,6 +38,8 @@ static void id_of(const struct fare_bank *b, const struct fare_alarm *a, char ou
 		snprintf(out, FARE_ALARM_ID_N, "%s/%s/%llu/%02x%02x%02x%02x", words[a->what], acct ? acct->rec.name : "", (unsigned long long)a->falls, b->epoch[0], b->epoch[1], b->epoch[2], b->epoch[3]);
 	else if (a->what == FARE_ALARM_PROVIDER_REFUSED)
 		snprintf(out, FARE_ALARM_ID_N, "%s/%s/%s", words[a->what], p ? p->name : "", call);
+	else if (is_of_store(a))
+		snprintf(out, FARE_ALARM_ID_N, "%s/%llu", words[a->what], (unsigned long long)b->d.now_ms);
 	else
 		snprintf(out, FARE_ALARM_ID_N, "%s/%s", words[a->what], call);
 }
@@ -76,6 +80,12 @@ static void add_call(const struct fare_bank *b, const struct fare_alarm *a, stru
 	fare_json_text_member(out, "account", acct ? acct->rec.name : "");
 }
 
+static void add_store(const struct fare_alarm *a, struct fare_buf *out)
+{
+	add_text(out, a->text);
+	fare_log(FARE_ALARM, "%s", a->text);
+}
+
 /* False: what it is about is gone. */
 static bool line_of(struct fare_bank *b, const struct fare_alarm *a, const char *id, struct fare_buf *out)
 {
@@ -92,10 +102,12 @@ static bool line_of(struct fare_bank *b, const struct fare_alarm *a, const char 
 		add_low(b, acct, out);
 	else if (a->what == FARE_ALARM_PROVIDER_REFUSED)
 		add_refused(p, a, out);
+	else if (is_of_store(a))
+		add_store(a, out);
 	else
 		add_call(b, a, out);
 	fare_id_text(a->call_id, call);
-	if (a->what != FARE_ALARM_LOW_BALANCE)
+	if (a->what != FARE_ALARM_LOW_BALANCE && !is_of_store(a))
 		fare_json_text_member(out, "call_id", call);
 	if (b->alarms.more[a->what])
 		fare_buf_addf(out, ", \"more\": %llu", (unsigned long long)b->alarms.more[a->what]);
@@ -377,6 +389,14 @@ void fare_alarms_json(const struct fare_bank *b, struct fare_buf *out)
 		fare_json_text_member(out, "provider", p->name);
 		fare_buf_addf(out, ", \"status\": %llu", (unsigned long long)r->status);
 		fare_json_time(out, "since", r->since_ms);
+		fare_buf_add_char(out, '}');
+		comma = ", ";
+	}
+	if (d->room != FARE_ROOM_GOOD) {
+		char text[FARE_ERROR_N];
+		fare_space_say(b, text, sizeof text);
+		fare_buf_addf(out, "%s{\"alarm\": \"%s\"", comma, words[FARE_ALARM_STORE_FULL]);
+		fare_json_text_member(out, "text", text);
 		fare_buf_add_char(out, '}');
 		comma = ", ";
 	}

@@ -15,7 +15,7 @@
 
 struct fare_link;
 
-enum fare_asked { FARE_ASKED_ANSWERED = 1, FARE_ASKED_TIMEOUT = 2 /* no bank, or no answer in time: answer 503 store_unavailable */ };
+enum fare_asked { FARE_ASKED_ANSWERED = 1, FARE_ASKED_TIMEOUT = 2 /* no bank can be had, or no answer in time: answer 503 store_unavailable */ };
 
 /* Who asks, and is told. The link's from fare_link_ask until `heard` is called: once, on the loop, without a lock. */
 struct fare_asking {
@@ -32,6 +32,7 @@ struct fare_link *fare_link_new(const char *run_dir, unsigned worker_no, unsigne
 bool fare_link_drain(struct fare_link *l, uint64_t timeout_ms);
 void fare_link_free(struct fare_link **l); /* not from the loop's thread, which must be running */
 bool fare_link_connected(struct fare_link *l); /* just now */
+bool fare_link_down(struct fare_link *l);      /* for some seconds: no bank can be had, and who asks is told so at once */
 unsigned fare_link_busy(struct fare_link *l); /* slots that are not free */
 
 /* A free slot, now in state idle for this call id; -1: all are taken (503 overloaded). Ids within a slot must rise: a slot whose last id is newer is passed over. */

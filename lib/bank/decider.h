@@ -63,15 +63,17 @@ struct fare_job {
  * disk; `falls` is the same then. A fall that is over when a bank is killed may go untold.
  * provider_refused: an upstream answered 401, 402 or 403: it does not take our key, or it is not paid. Once an hour as long as it goes on; after an answer below 300 at
  * once again, but at most once a minute. In memory: a new bank tells it again.
+ * store_full: less room than the reserve, or a read-only disk: once when it begins.
  * The others: once for each call.
  */
-enum fare_alarm_what { FARE_ALARM_LOW_BALANCE = 1, FARE_ALARM_PROVIDER_REFUSED, FARE_ALARM_CALL_PARKED, FARE_ALARM_METER_DAMAGED, FARE_ALARM_USAGE_CLAMPED, FARE_ALARM_N };
+enum fare_alarm_what { FARE_ALARM_LOW_BALANCE = 1, FARE_ALARM_PROVIDER_REFUSED, FARE_ALARM_CALL_PARKED, FARE_ALARM_METER_DAMAGED, FARE_ALARM_USAGE_CLAMPED,
+	FARE_ALARM_STORE_FULL, FARE_ALARM_N };
 struct fare_alarm {
 	uint8_t what;            /* enum fare_alarm_what */
 	uint64_t account, falls; /* low_balance; account of a call, too */
 	uint64_t provider, status; /* provider_refused */
 	struct fare_id call_id;  /* of all but low_balance */
-	const char *text;        /* call_parked: why; valid during the call */
+	const char *text;        /* of a call, or of the store: what; valid during the call */
 };
 
 /* A provider that does not take our key. */
@@ -86,6 +88,9 @@ struct fare_decider_out {
 	bool (*read_meter)(void *ctx, struct fare_worker *w, unsigned slot, struct fare_id expected, struct fare_meter_reading *out);
 	void (*alarm)(void *ctx, const struct fare_alarm *a); /* NULL: nobody listens */
 };
+
+/* May something be written to the store that could wait? What runs is settled anyway. */
+enum fare_room { FARE_ROOM_GOOD, FARE_ROOM_FULL /* less than the reserve */, FARE_ROOM_READ_ONLY };
 
 struct fare_ended_call {
 	struct fare_id call_id;
@@ -102,6 +107,7 @@ struct fare_decider {
 	uint64_t default_max_tokens, image_tokens; /* settings */
 	uint64_t now_ms;           /* wall, never back */
 	bool behind;               /* the clock has stepped back, and it was told */
+	uint8_t room;              /* enum fare_room: the server's word */
 	struct fare_holds holds;
 	struct fare_worker *workers;
 	struct fare_index accounts, keys, providers, models; /* models: every price version */

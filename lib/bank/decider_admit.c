@@ -147,10 +147,10 @@ static void write_hold(struct fare_decider *d, struct fare_worker *w, uint16_t s
 static bool grant(struct fare_decider *d, struct fare_worker *w, uint16_t slot, const struct fare_admit *ask, struct fare_acct *a, const struct fare_key *k, const struct fare_model *m,
 	struct fare_admit_answer *answer)
 {
-	struct fare_hold *h = fare_holds_take(&d->holds);
+	struct fare_hold *h = d->room == FARE_ROOM_GOOD ? fare_holds_take(&d->holds) : NULL;
 	if (!h) {
 		*answer = (struct fare_admit_answer){0};
-		return refuse(answer, FARE_OVERLOADED);
+		return refuse(answer, d->room == FARE_ROOM_FULL ? FARE_STORE_FULL : d->room == FARE_ROOM_READ_ONLY ? FARE_STORE_READ_ONLY : FARE_OVERLOADED);
 	}
 	answer->granted = true;
 	answer->grant.key_id = k->id;

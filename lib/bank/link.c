@@ -54,6 +54,7 @@ struct fare_link *fare_link_new(const char *run_dir, unsigned worker_no, unsigne
 	l->worker_no = worker_no;
 	l->count = slots;
 	l->fd = -1;
+	l->down_ms = fare_clock_boot_ms();
 	l->meter_fd = -1;
 	if (fare_span_copy(fare_span_of(run_dir), l->run, sizeof l->run))
 		l->meter = fare_meter_make(run_dir, l->incarnation, worker_no, slots, &l->meter_fd);
@@ -78,6 +79,16 @@ bool fare_link_connected(struct fare_link *l)
 	bool connected = l->fd >= 0;
 	pthread_mutex_unlock(&l->lock);
 	return connected;
+}
+
+bool fare_link_is_down(const struct fare_link *l, uint64_t now_ms) { return l->fd < 0 && now_ms - l->down_ms >= LINK_DOWN_MS; }
+
+bool fare_link_down(struct fare_link *l)
+{
+	pthread_mutex_lock(&l->lock);
+	bool down = fare_link_is_down(l, fare_clock_boot_ms());
+	pthread_mutex_unlock(&l->lock);
+	return down;
 }
 
 unsigned fare_link_busy(struct fare_link *l)
@@ -161,7 +172,7 @@ void fare_link_release(struct fare_link *l, unsigned slot)
 {
 	struct link_slot *s = &l->slots[slot];
 	s->state = SLOT_FREE;
-	s->told = false;
+	s->told = s->heard_of = false;
 	s->call_id = (struct fare_id){{0}};
 	l->queue[(l->first_free + l->free_count) % l->count] = (uint16_t)slot;
 	l->free_count++;
@@ -228,7 +239,8 @@ enum fare_asked fare_link_check(struct fare_link *l, const struct fare_admit *as
 	c.next = l->checks;
 	l->checks = &c;
 	fare_link_say_checks(l);
-	while (!c.answered && e == 0)
+	c.given_up = fare_link_is_down(l, fare_clock_boot_ms());
+	while (!c.answered && !c.given_up && e == 0)
 		e = pthread_cond_timedwait(&c.heard, &l->lock, &until);
 	check_remove(l, &c);
 	pthread_mutex_unlock(&l->lock);

@@ -14,6 +14,7 @@ enum slot_state { SLOT_FREE, SLOT_TAKEN, SLOT_WAIT, SLOT_GRANTED, SLOT_SETTLE, S
 struct link_slot {
 	uint8_t state;  /* enum slot_state */
 	bool told;      /* what this state has to say was said on the connection that is open now */
+	bool heard_of;  /* something of this call was said on any connection: a bank may hold money for it */
 	struct fare_id call_id, last; /* last: newest id it ever had */
 	struct fare_admit ask;
 	struct fare_asking *asking; /* who waits, in SLOT_WAIT */
@@ -24,10 +25,12 @@ struct link_check {
 	struct link_check *next;
 	struct fare_admit ask;
 	struct fare_admit_answer answer;
-	bool told, answered;
+	bool told, answered, given_up;
 	pthread_cond_t heard;
 };
 
+/* A bank that was killed is there again within a second or so; one that is not there after LINK_DOWN_MS cannot be had. */
+enum { LINK_DOWN_MS = 5000 };
 enum { LINK_HEAR_MAX = 16 }; /* messages read at a time */
 
 struct fare_link {
@@ -53,6 +56,7 @@ struct fare_link {
 	uint16_t *queue;       /* ring of free slots */
 	unsigned first_free, free_count;
 	int fd;                /* the connection, -1: none */
+	uint64_t down_ms;      /* boot clock: since when there is none */
 	bool blocked;          /* the socket was full: something is left to say */
 	bool unblock_posted;
 	unsigned waiting;      /* slots in SLOT_WAIT */
@@ -63,6 +67,7 @@ struct fare_link {
 /* Lock held: say what is untold, if the socket takes it; else the loop does. */
 void fare_link_say_slot(struct fare_link *l, unsigned slot);
 void fare_link_say_checks(struct fare_link *l);
+bool fare_link_is_down(const struct fare_link *l, uint64_t now_ms); /* lock held: for so long that nobody waits for a bank */
 void fare_link_release(struct fare_link *l, unsigned slot);  /* lock held */
 void fare_link_loop_begin(struct fare_link *l);              /* connect, and stay connected */
 void fare_link_loop_end(struct fare_link *l);

@@ -45,6 +45,7 @@ void fare_link_say_slot(struct fare_link *l, unsigned i)
 	else
 		return;
 	s->told = send_now(l, msg, n);
+	s->heard_of |= s->told;
 }
 
 void fare_link_say_checks(struct fare_link *l)
@@ -197,6 +198,7 @@ static void connection_close(struct fare_link *l)
 	pthread_mutex_lock(&l->lock);
 	close(l->fd);
 	l->fd = -1;
+	l->down_ms = fare_clock_boot_ms();
 	l->blocked = false;
 	pthread_mutex_unlock(&l->lock);
 }
@@ -258,21 +260,30 @@ static void on_retry(void *arg)
 		retry_later(l);
 }
 
-/* Who has waited for too long: the slot says void from here on. */
+/* Who has waited for too long, or for a bank that cannot be had: the slot says void from here on; one that no bank has heard of is free. */
 static void on_look(void *arg)
 {
 	struct fare_link *l = arg;
 	struct fare_asking *first = NULL, **last = &first;
 	uint64_t now = fare_clock_boot_ms();
 	pthread_mutex_lock(&l->lock);
+	bool down = fare_link_is_down(l, now);
 	for (unsigned i = 0; l->waiting && i < l->count; i++) {
 		struct link_slot *s = &l->slots[i];
-		if (s->state != SLOT_WAIT || now < s->asking->until_ms)
+		if (s->state != SLOT_WAIT || (now < s->asking->until_ms && !down))
 			continue;
 		asking_end(l, s, FARE_ASKED_TIMEOUT, &last);
+		if (!s->heard_of) {
+			fare_link_release(l, i);
+			continue;
+		}
 		s->state = SLOT_VOID;
 		s->told = false;
 		fare_link_say_slot(l, i);
+	}
+	for (struct link_check *c = l->checks; down && c; c = c->next) {
+		c->given_up = true;
+		pthread_cond_signal(&c->heard);
 	}
 	pthread_mutex_unlock(&l->lock);
 	tell(first);

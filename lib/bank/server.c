@@ -24,6 +24,7 @@ void fare_bank_settings(struct fare_bank *b)
 {
 	b->d.default_max_tokens = (uint64_t)b->conf.default_max_tokens;
 	b->d.image_tokens = (uint64_t)b->conf.image_tokens;
+	atomic_store(&b->space.reserve, (uint64_t)b->conf.store_reserve_bytes);
 }
 
 static void post_job(void *bank, struct fare_job *job) { fare_writer_post(bank, job); }
@@ -167,6 +168,7 @@ static void on_tick(void *arg)
 	if (++b->ticks % SWEEP_TICKS == 0)
 		fare_call_sweep(b);
 	fare_bank_publish(b);
+	fare_space_tick(b);
 	fare_alarms_tick(b);
 	if (is_idle(b)) {
 		fare_log(FARE_INFO, "idle: leaving");
@@ -211,6 +213,7 @@ static void leave(struct fare_bank *b)
 	fare_admin_close(b);
 	fare_alarms_close(b);
 	fare_readers_stop(b);
+	fare_space_stop(b);
 	fare_writer_stop(b);
 	if (fare_books_checkpoint(b->books) != 0)
 		_exit(1);
@@ -227,6 +230,7 @@ static int serve(struct fare_bank *b)
 	signal(SIGPIPE, SIG_IGN);
 	fare_writer_start(b);
 	fare_readers_start(b);
+	fare_space_start(b);
 	if (!recover(b))
 		return 1;
 	fare_bank_publish(b);
@@ -239,6 +243,7 @@ static int serve(struct fare_bank *b)
 	atomic_store(&p->started_ms, b->started_ms);
 	fare_timer_set(b->tick, TICK_MS);
 	fare_alarms_open(b);
+	fare_space_tick(b);
 	fare_log(FARE_INFO, "open: %zu accounts, %zu keys, %u holds", b->d.account_count, b->d.key_count, b->d.holds.used);
 	fare_loop_run(b->loop);
 	leave(b);

@@ -215,12 +215,24 @@ static const struct fare_admin_op *request_read(struct fare_admin *c)
 	return op && members_known(c, op) ? op : NULL;
 }
 
+/* What makes new records, and can wait until there is room; what takes rights away cannot. */
+static bool has_room(struct fare_admin *c, const struct fare_admin_op *op)
+{
+	static const char adds[] = "account.create credit debit key.create key.import key.rotate provider.add model.add catalog.load rerate";
+	char text[FARE_ERROR_N];
+	if (c->bank->d.room == FARE_ROOM_GOOD || !word_is_in(adds, fare_span_of(op->name)))
+		return true;
+	fare_space_say(c->bank, text, sizeof text);
+	fare_admin_fail(c, "%s", text);
+	return false;
+}
+
 /* True: served or answered; false: it waits for its turn. */
 static bool serve_line(struct fare_admin *c)
 {
 	struct fare_bank *b = c->bank;
 	const struct fare_admin_op *op = request_read(c);
-	if (!op)
+	if (!op || !has_room(c, op))
 		return true;
 	if (op->changes && b->changing) {
 		if (!c->waits)

@@ -31,6 +31,24 @@ void fare_writer_start(struct fare_bank *b);
 void fare_writer_post(struct fare_bank *b, struct fare_job *job);
 void fare_writer_stop(struct fare_bank *b); /* after all that was posted is durable */
 
+/* ---- The room that the store has, watched by a thread of its own. */
+struct fare_space {
+	pthread_t thread;
+	pthread_mutex_t lock;
+	pthread_cond_t stop;
+	bool stopping;                  /* lock */
+	char home[FARE_PATH_N], run[FARE_PATH_N];
+	_Atomic uint64_t reserve;       /* the setting */
+	_Atomic uint64_t free, run_free; /* bytes, as seen last */
+	_Atomic uint8_t room;           /* enum fare_room */
+};
+void fare_space_start(struct fare_bank *b);
+void fare_space_stop(struct fare_bank *b);
+void fare_space_look(struct fare_bank *b); /* any thread; may wait for the file system */
+void fare_space_tick(struct fare_bank *b); /* tells the decider, and the operator once */
+void fare_space_say(const struct fare_bank *b, char *text, size_t size); /* why nothing new is taken, one line */
+void fare_space_json(const struct fare_bank *b, struct fare_buf *out);
+
 /* ---- A worker's connection. */
 struct fare_packet { struct fare_packet *next; size_t n; uint8_t bytes[]; };
 struct fare_conn {
@@ -151,6 +169,7 @@ struct fare_bank {
 	struct fare_writer writer;
 	struct fare_readers readers;
 	struct fare_alarms alarms;
+	struct fare_space space;
 	struct fare_board *board;
 	uint64_t published; /* the decider's catalogue as last published */
 };

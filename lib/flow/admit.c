@@ -16,6 +16,8 @@ static const struct { enum fare_refused refused; enum fare_code code; const char
 	{FARE_BALANCE_TOO_LOW, FARE_CODE_BALANCE_TOO_LOW, ""},
 	{FARE_OVERLOADED, FARE_CODE_OVERLOADED, "Too many calls are running."},
 	{FARE_CALL_ENDED, FARE_CODE_STORE_UNAVAILABLE, "The call was given up before it was admitted."},
+	{FARE_STORE_FULL, FARE_CODE_STORE_UNAVAILABLE, "The disk is nearly full: what is left is kept for calls that run."},
+	{FARE_STORE_READ_ONLY, FARE_CODE_STORE_UNAVAILABLE, "The disk is read-only."},
 };
 
 /* False: c->refusal is filled in. */
@@ -61,6 +63,11 @@ bool fare_step_check(struct fare_call *c)
 
 bool fare_step_slot(struct fare_call *c)
 {
+	/* Calls that have ended wait in their slots for the bank: without one that they are all taken is not what is wrong. */
+	if (fare_link_down(c->gate->link)) {
+		fare_refusal_set(&c->refusal, FARE_CODE_STORE_UNAVAILABLE, NULL, "No bank can be had just now.");
+		return false;
+	}
 	c->slot = fare_link_slot(c->gate->link, c->id);
 	if (c->slot < 0)
 		fare_refusal_set(&c->refusal, FARE_CODE_OVERLOADED, NULL, "Too many calls are running.");

@@ -21,6 +21,7 @@ enum { SLOTS = 6, SKIPPED = 77, WAIT_MS = 20000, QUIET_MS = 300 };
 static struct test_bank bank;
 static char fault_file[FARE_PATH_N], block_file[FARE_PATH_N];
 static struct fare_hash key;
+static unsigned voids; /* calls given up: an entry each */
 
 static void sleep_ms(unsigned ms)
 {
@@ -126,6 +127,93 @@ static void read_clean(void *arg, const struct fare_json *j)
 		*(bool *)arg = ok->kind == FARE_JSON_TRUE;
 }
 
+static void set_reserve(const char *bytes)
+{
+	char path[FARE_PATH_N], text[64];
+	int n = snprintf(text, sizeof text, "{\"store_reserve_bytes\": %s}", bytes);
+	TEST_MUST(fare_path(path, sizeof path, bank.home, "farebox.json") && fare_file_write(path, text, (size_t)n, 0600));
+	test_bank_must(&bank, "{\"op\": \"reload\"}");
+}
+
+static enum fare_refused asked(struct fare_link *link)
+{
+	struct fare_admit ask = {.call_id = fare_id_new(), .key = key, .endpoint = FARE_CHAT, .model = "m", .choices = 1, .bound = 10};
+	struct fare_admit_answer answer;
+	int slot = fare_link_slot(link, ask.call_id);
+	TEST_MUST(slot >= 0 && test_admit(link, slot, &ask, &answer, WAIT_MS) == FARE_ASKED_ANSWERED);
+	if (answer.granted) {
+		fare_link_void(link, slot);
+		voids++;
+	}
+	return answer.granted ? FARE_REFUSED_NONE : answer.refused;
+}
+
+static void read_state(void *arg, const struct fare_json *j)
+{
+	const struct fare_json_node *disk = fare_json_member(j, fare_json_root(j), "disk");
+	if (disk)
+		*(bool *)arg = fare_json_string_is(j, fare_json_member(j, disk, "state"), "full");
+}
+
+static bool wait_asked(struct fare_link *link, enum fare_refused want)
+{
+	uint64_t until = fare_clock_boot_ms() + WAIT_MS;
+	while (asked(link) != want)
+		if (fare_clock_boot_ms() > until)
+			return false;
+		else
+			sleep_ms(100);
+	return true;
+}
+
+/* No disk has so much room: what runs ends, nothing new begins, what takes rights away is done. */
+static void check_reserve(struct fare_link *link, int64_t available, unsigned calls)
+{
+	bool full = false;
+	struct fare_admit ask = {.call_id = fare_id_new(), .key = key, .endpoint = FARE_CHAT, .model = "m", .choices = 1, .bound = 10};
+	struct fare_admit_answer answer;
+	struct fare_usage usage = {.output = 3};
+	int slot = fare_link_slot(link, ask.call_id);
+	TEST_MUST(test_admit(link, slot, &ask, &answer, WAIT_MS) == FARE_ASKED_ANSWERED && answer.granted);
+	set_reserve("1099511627776");
+	TEST_MUST(wait_asked(link, FARE_STORE_FULL));
+	TEST_MUST(test_bank_ask(&bank, "{\"op\": \"status\"}", read_state, &full) && full);
+	TEST_MUST(!test_bank_ask(&bank, "{\"op\": \"credit\", \"name\": \"a\", \"amount\": \"1\"}", NULL, NULL));
+	test_bank_must(&bank, "{\"op\": \"account.close\", \"name\": \"a\"}");
+	test_bank_must(&bank, "{\"op\": \"account.reopen\", \"name\": \"a\"}");
+	fare_meter_sent(link, slot, 0);
+	fare_meter_progress(link, slot, 1, 1);
+	fare_meter_usage(link, slot, &usage, false);
+	fare_meter_final(link, slot, FARE_COMPLETE);
+	fare_link_settle(link, slot);
+	TEST_MUST(wait_idle(link));
+	must_have(available - 3, calls + 1 + voids);
+	set_reserve("0");
+	TEST_MUST(wait_asked(link, FARE_REFUSED_NONE) && wait_idle(link));
+}
+
+/* No bank, and none comes: who asks is told so, and no slot is lost; the next bank finds the link as it was. */
+static void check_no_bank(struct fare_link *link)
+{
+	struct fare_admit ask = {.key = key, .endpoint = FARE_CHAT, .model = "m", .choices = 1, .bound = 10};
+	struct fare_admit_answer answer;
+	test_bank_kill(&bank);
+	while (fare_link_connected(link))
+		sleep_ms(5);
+	for (int i = 0; i < 3; i++) {
+		ask.call_id = fare_id_new();
+		int slot = fare_link_slot(link, ask.call_id);
+		TEST_MUST(slot >= 0 && test_admit(link, slot, &ask, &answer, 1000 * WAIT_MS) == FARE_ASKED_TIMEOUT);
+		TEST_MUST(fare_link_busy(link) == 0);
+	}
+	TEST_MUST(fare_link_down(link));
+	TEST_MUST(fare_link_check(link, &ask, &answer, 1000 * WAIT_MS) == FARE_ASKED_TIMEOUT);
+	TEST_MUST(test_bank_pid(&bank) > 0);
+	while (fare_link_down(link))
+		sleep_ms(5);
+	TEST_MUST(asked(link) == FARE_REFUSED_NONE);
+}
+
 static void set_up(void)
 {
 	char hex[FARE_HEX_HASH_N];
@@ -155,11 +243,13 @@ int main(void)
 	check_failing(link, "store_commit", 1000 - SLOTS - 2, SLOTS + 1);
 	check_failing(link, "store_flush", 1000 - SLOTS - 4, SLOTS + 2);
 	check_failing(link, "store_write_failed", 1000 - SLOTS - 6, SLOTS + 3);
+	check_reserve(link, 1000 - SLOTS - 6, SLOTS + 3);
+	check_no_bank(link);
 	TEST_MUST(test_bank_ask(&bank, "{\"op\": \"verify\"}", read_clean, &clean) && clean);
 	TEST_MUST(fare_link_drain(link, WAIT_MS));
 	fare_link_free(&link);
 	test_bank_must(&bank, "{\"op\": \"stop\"}");
 	test_bank_remove(&bank);
-	printf("blocked: %d slots; failing: commit, flush, write\n", SLOTS);
+	printf("blocked: %d slots; failing: commit, flush, write; no room; no bank\n", SLOTS);
 	return 0;
 }

@@ -78,6 +78,12 @@ struct fare_usage stub_link_usage(void)
 	return u;
 }
 
+bool fare_link_down(struct fare_link *l)
+{
+	(void)l;
+	return stub_link.down;
+}
+
 int fare_link_slot(struct fare_link *l, struct fare_id call_id)
 {
 	(void)l, (void)call_id;

@@ -7,7 +7,7 @@
 
 /* The link. Words are noted in order: slot admit void sent progress usage final:ENDING settle; progress once in a row. */
 struct stub_link_answer {
-	bool no_slot, no_answer;
+	bool no_slot, no_answer, down;
 	struct fare_admit_answer answer;
 };
 extern struct stub_link_answer stub_link;

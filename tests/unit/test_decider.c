@@ -151,6 +151,28 @@ static void check_overloaded(void **state)
 	assert_int_equal(available(x), 1000 - HOLDS);
 }
 
+/* Without room nothing new is taken, but who may not come in hears that; what runs ends as ever, and an admit that is said again has its answer. */
+static void check_no_room(void **state)
+{
+	struct world *x = *state;
+	struct fare_worker *w = hello(x, 1, NULL, 0);
+	admit(x, w, 0, 1, 500);
+	x->d.room = FARE_ROOM_FULL;
+	assert_int_equal(admit(x, w, 1, 2, 10)->answer.refused, FARE_STORE_FULL);
+	assert_int_equal(admit(x, w, 2, 3, 1001)->answer.refused, FARE_BALANCE_TOO_LOW);
+	assert_true(admit(x, w, 0, 1, 500)->answer.granted);
+	meter(x, 1, FARE_METER_FINAL, 200);
+	fare_decider_end(&x->d, w, 0, id_of(1), false);
+	write_all(x);
+	assert_int_equal(last_told(x)->type, FARE_MSG_ACK);
+	assert_int_equal(available(x), 800);
+	x->d.room = FARE_ROOM_READ_ONLY;
+	assert_int_equal(admit(x, w, 0, 4, 10)->answer.refused, FARE_STORE_READ_ONLY);
+	x->d.room = FARE_ROOM_GOOD;
+	assert_int_equal(admit(x, w, 1, 2, 10)->answer.refused, FARE_STORE_FULL); /* R8 */
+	assert_true(admit(x, w, 1, 5, 10)->answer.granted);
+}
+
 /* ---- A call's way */
 
 static void check_settle(void **state)
@@ -523,7 +545,7 @@ int main(void)
 {
 	fare_log_level(FARE_ALARM);
 	const struct CMUnitTest tests[] = {
-		TEST(check_refusals), TEST(check_defaults), TEST(check_numbers_of_402), TEST(check_our_bound), TEST(check_pending_fits), TEST(check_hold), TEST(check_overloaded), TEST(check_settle), TEST(check_over_hold), TEST(check_grant_again),
+		TEST(check_refusals), TEST(check_defaults), TEST(check_numbers_of_402), TEST(check_our_bound), TEST(check_pending_fits), TEST(check_hold), TEST(check_overloaded), TEST(check_no_room), TEST(check_settle), TEST(check_over_hold), TEST(check_grant_again),
 		TEST(check_r3_r10), TEST(check_r4_dead), TEST(check_r5_decided_price), TEST(check_entry_found_at_start), TEST(check_r8_refused_stays), TEST(check_r8_void_of_unknown),
 		TEST(check_live_after_restart), TEST(check_damaged_meter), TEST(check_credit_and_debit), TEST(check_model_versions), TEST(check_time_stands), TEST(check_parked), TEST(check_late_look), TEST(check_holds_verified),
 	};

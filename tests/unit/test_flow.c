@@ -419,6 +419,13 @@ static void test_refused_by_the_bank(void **state)
 	stub_link_reset(base_url);
 	stub_link.no_slot = true;
 	refused(params, plain, "Status: 503", "overloaded", "none");
+	stub_link_reset(base_url);
+	stub_link.down = true; /* whatever the slots: it is the bank that is not there */
+	refused(params, plain, "Status: 503", "store_unavailable", "");
+	stub_link_reset(base_url);
+	a->granted = false;
+	a->refused = FARE_STORE_FULL;
+	refused(params, plain, "Status: 503", "The disk is nearly full", "slot admit");
 	stub_link_reset(base_url); /* granted, but the provider's key cannot be read: void, nothing sent */
 	strcpy(stub_link.answer.grant.key_file, "/no/such/key");
 	refused(params, plain, "Status: 502", "upstream_failed", "slot admit void");
