@@ -151,7 +151,7 @@ int fare_books_verify_kept(struct fare_books *b, const struct fare_kept_seal *ke
 	free(x.models);
 	verify_usage_release(&x.chain.usage);
 	if (r == FARE_STORE_FAILED) {
-		verify_fault(&x, "the store cannot be read: the log says why");
+		verify_fault(&x, "the store cannot be read: %s", fare_store_bad_text());
 		return r;
 	}
 	out->ok = !verify_faulted(&x);

@@ -37,6 +37,7 @@ const char *fare_table_name(enum fare_table t) { return (unsigned)t < FARE_TABLE
 int fare_store_error(const char *what, int code)
 {
 	fare_log(FARE_ALARM, "store: %s: %s", what, db_strerror(code));
+	fare_store_say("%s: %s", what, db_strerror(code));
 	return FARE_STORE_FAILED;
 }
 

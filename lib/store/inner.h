@@ -33,6 +33,7 @@ bool fare_format_write(const char *dir) FARE_MUST;
 
 /* Logs what failed and why; returns FARE_STORE_FAILED. fare_store_fail also marks the store as failed: nothing is acknowledged after it. */
 int fare_store_error(const char *what, int code);
+void fare_store_say(const char *fmt, ...) FARE_PRINTF(1, 2); /* what fare_store_bad_text says from now on */
 int fare_store_fail(struct fare_store *s, const char *what, int code);
 
 /* Record versions. A kind that has got fields since the first puts its records as version 2, and still reads those of version 1, which end before these fields. */

@@ -1,6 +1,7 @@
 /* What the encodings of all records share. */
 #include "base/first.h"
 
+#include <stdarg.h>
 #include <stdio.h>
 
 #include "base/log.h"
@@ -9,12 +10,20 @@
 enum { KEY_SHOWN = 24 };
 static _Thread_local char bad_text[FARE_STORE_ERROR_N];
 
+void fare_store_say(const char *fmt, ...)
+{
+	va_list ap;
+	va_start(ap, fmt);
+	vsnprintf(bad_text, sizeof bad_text, fmt, ap);
+	va_end(ap);
+}
+
 int fare_store_bad(enum fare_table t, const uint8_t *key, size_t key_n, const char *why)
 {
 	char hex[2 * KEY_SHOWN + 1] = "";
 	for (size_t i = 0; i < key_n && i < KEY_SHOWN; i++)
 		snprintf(hex + 2 * i, 3, "%02x", key[i]);
-	snprintf(bad_text, sizeof bad_text, "record %s of %s %s", hex, fare_table_name(t), why);
+	fare_store_say("record %s of %s %s", hex, fare_table_name(t), why);
 	fare_log(FARE_ALARM, "store: %s", bad_text);
 	return FARE_STORE_BAD;
 }

@@ -529,6 +529,46 @@ static void test_page_changed(void **state)
 	assert_int_equal(child_run(open_damaged, text), 0);
 }
 
+/* In a child: is the damage found, by opening the store or by verify? */
+static int look_damaged(void)
+{
+	char error[FARE_ERROR_N];
+	struct fare_verify v;
+	b = fare_books_open(home, false, error);
+	return b && fare_books_verify(b, &v) == 0 && v.ok ? 1 : 0;
+}
+
+/* A byte anywhere in any file of a table, but for what follows the 512 bytes of a file's first page, where Berkeley DB has nothing. */
+static void test_any_page(void **state)
+{
+	(void)state;
+	enum { FLIPS = 39, FILE_MAX = 1024 * 1024, HEAD_N = 512, PAGE_N = 4096 };
+	static char bytes[FILE_MAX];
+	uint64_t rng = 20261128;
+	char path[KIT_PATH_N + 32], text[CHILD_TEXT_N];
+	fare_books_close(&b);
+	b = kit_open(home, false);
+	fare_books_close(&b);
+	for (int i = 0; i < FLIPS; i++) {
+		snprintf(path, sizeof path, "%s/store/%s.db", home, fare_table_name((enum fare_table)(i % FARE_TABLE_N)));
+		int fd = open(path, O_RDWR | O_CLOEXEC);
+		ssize_t n = pread(fd, bytes, sizeof bytes, 0);
+		assert_true(n > 0 && n < FILE_MAX);
+		rng = rng * 6364136223846793005U + 1442695040888963407U;
+		off_t at = (off_t)((rng >> 20) % (uint64_t)(n - PAGE_N + HEAD_N));
+		at += at < HEAD_N ? 0 : PAGE_N - HEAD_N;
+		char changed = (char)(bytes[at] ^ (1 << (rng >> 61)));
+		assert_int_equal(pwrite(fd, &changed, 1, at), 1);
+		if (child_run(look_damaged, text) != 0)
+			fail_msg("byte %lld of %s was changed, and nobody noticed: %s", (long long)at, path, text);
+		assert_int_equal(pwrite(fd, bytes, (size_t)n, 0), n);
+		assert_int_equal(ftruncate(fd, n), 0);
+		close(fd);
+	}
+	b = kit_open(home, false);
+	expect_clean();
+}
+
 static atomic_bool writing;
 
 /* Batches on few accounts, over many days, a new account now and then. */
@@ -586,7 +626,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 		T(test_clean), T(test_empty), T(test_each_byte), T(test_each_byte_elsewhere), T(test_entry_gone), T(test_tail_cut), T(test_entry_beyond), T(test_entries_swapped), T(test_rewritten), T(test_kept_seal),
-		T(test_account_record), T(test_seals), T(test_indices), T(test_price_changed), T(test_page_changed), T(test_beside_the_writer),
+		T(test_account_record), T(test_seals), T(test_indices), T(test_price_changed), T(test_page_changed), T(test_any_page), T(test_beside_the_writer),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
