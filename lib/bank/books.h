@@ -11,7 +11,8 @@
 
 enum { FARE_ERROR_N = FARE_STORE_ERROR_N };
 
-enum fare_op_type { FARE_OP_POST = 1, FARE_OP_ACCOUNT_PUT, FARE_OP_KEY_PUT, FARE_OP_PROVIDER_PUT, FARE_OP_MODEL_PUT, FARE_OP_OUTAGE, FARE_OP_ACCOUNT_LOW };
+enum fare_op_type { FARE_OP_POST = 1, FARE_OP_ACCOUNT_PUT, FARE_OP_KEY_PUT, FARE_OP_PROVIDER_PUT, FARE_OP_MODEL_PUT, FARE_OP_OUTAGE, FARE_OP_ACCOUNT_LOW, FARE_OP_STORY, FARE_OP_EXPIRE };
+enum { FARE_EXPIRE_MAX = 256, FARE_EXPIRE_LOOKS = 1024 /* stories looked at for it, so that one with a strange id keeps none of the others */ };
 enum fare_applied { FARE_APPLIED = 1, FARE_ALREADY = 2 /* call id or ref is in the ledger: nothing written, entry filled in */, FARE_REFUSED_OP = 3 /* text in error; nothing written */ };
 
 /*
@@ -20,6 +21,8 @@ enum fare_applied { FARE_APPLIED = 1, FARE_ALREADY = 2 /* call id or ref is in t
  * `priced` for a price version (make a new version); a call whose charge is not what fare_price_cost says of its price version and usage (nothing for a free ending, or
  * when nothing was used at all); a charge above 0, a credit not above 0, a debit not below 0; a `ref` used before with another amount; `corrects` of an unknown call.
  * ACCOUNT_LOW: falls and low of u.account, of the account with its id; nothing else of it is taken.
+ * POST of a call: with story.state set its story is written with the entry. STORY: the story of a refused call; one that the call has already stays as it is.
+ * EXPIRE: deletes stories that ended before u.expire.before_ms, in the order of their ids, at most FARE_EXPIRE_MAX of them; count is filled in.
  * OUTAGE: u.post with kind OUTAGE or RESTORED, time and note; it goes to account 0, the house's own chain.
  */
 struct fare_op {
@@ -30,7 +33,9 @@ struct fare_op {
 		struct fare_key key;
 		struct fare_provider provider;
 		struct fare_model model;
+		struct { uint64_t before_ms; uint32_t count; } expire;
 	} u;
+	struct fare_story story;
 	uint8_t applied; /* enum fare_applied */
 	char error[FARE_ERROR_N];
 };
@@ -69,6 +74,11 @@ int fare_books_usage(struct fare_books *b, enum fare_usage_by by, uint32_t from_
 int fare_books_each_entry(struct fare_books *b, uint64_t account, uint64_t from_number, bool (*fn)(void *, const struct fare_entry *), void *arg) FARE_MUST;
 /* By call id: 1 found, 0 not, -1 failed. */
 int fare_books_find_call(struct fare_books *b, struct fare_id call_id, struct fare_entry *out) FARE_MUST;
+int fare_books_find_story(struct fare_books *b, struct fare_id call_id, struct fare_story *out) FARE_MUST; /* likewise */
+/* One account, price version or provider; likewise. */
+int fare_books_find_account(struct fare_books *b, uint64_t id, struct fare_account *out) FARE_MUST;
+int fare_books_find_model(struct fare_books *b, uint64_t version, struct fare_model *out) FARE_MUST;
+int fare_books_find_provider(struct fare_books *b, uint64_t id, struct fare_provider *out) FARE_MUST;
 /* By an account's ref of a kind; likewise. */
 int fare_books_find_ref(struct fare_books *b, uint64_t account, uint8_t kind, const char *ref, struct fare_entry *out) FARE_MUST;
 

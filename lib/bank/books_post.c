@@ -121,7 +121,7 @@ static int add_usage(struct fare_books *b, struct fare_op *op, struct posting *p
 	return fare_usage_total_add(&p->total, e) ? FARE_STORE_OK : fare_op_refuse(op, "the day's usage would be beyond what 64 bits hold");
 }
 
-static int write_entry(struct fare_books *b, const struct fare_entry *e, const struct posting *p)
+static int write_entry(struct fare_books *b, const struct fare_entry *e, const struct fare_story *story, const struct posting *p)
 {
 	struct fare_place at = {e->account, e->number};
 	int r = fare_entry_put(&b->view, e);
@@ -129,6 +129,8 @@ static int write_entry(struct fare_books *b, const struct fare_entry *e, const s
 		r = fare_call_put(&b->view, e->call_id, at);
 	if (r == FARE_STORE_OK && e->kind == FARE_KIND_CALL)
 		r = fare_usage_put(&b->view, &p->total);
+	if (r == FARE_STORE_OK && e->kind == FARE_KIND_CALL && story->state)
+		r = fare_story_put(&b->view, story, false);
 	if (r == FARE_STORE_OK && e->ref[0])
 		r = fare_ref_put(&b->view, e->account, e->kind, e->ref, e->number);
 	if (r == FARE_STORE_OK)
@@ -167,5 +169,5 @@ int fare_op_post(struct fare_books *b, struct fare_op *op)
 		r = place_entry(b, op, &p);
 	if (r == FARE_STORE_OK && e->kind == FARE_KIND_CALL)
 		r = add_usage(b, op, &p);
-	return r == FARE_STORE_OK ? write_entry(b, e, &p) : r;
+	return r == FARE_STORE_OK ? write_entry(b, e, &op->story, &p) : r;
 }

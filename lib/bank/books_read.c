@@ -123,6 +123,32 @@ int fare_books_find_call(struct fare_books *b, struct fare_id call_id, struct fa
 	return find_entry(&v, r, at, out);
 }
 
+static int found(int r) { return r == FARE_STORE_OK ? 1 : r == FARE_STORE_NONE ? 0 : -1; }
+
+int fare_books_find_story(struct fare_books *b, struct fare_id call_id, struct fare_story *out)
+{
+	struct fare_view v = fare_view_plain(b->store);
+	return found(fare_story_get(&v, call_id, out));
+}
+
+int fare_books_find_account(struct fare_books *b, uint64_t id, struct fare_account *out)
+{
+	struct fare_view v = fare_view_plain(b->store);
+	return found(fare_account_get(&v, id, out));
+}
+
+int fare_books_find_model(struct fare_books *b, uint64_t version, struct fare_model *out)
+{
+	struct fare_view v = fare_view_plain(b->store);
+	return found(fare_model_get(&v, version, out));
+}
+
+int fare_books_find_provider(struct fare_books *b, uint64_t id, struct fare_provider *out)
+{
+	struct fare_view v = fare_view_plain(b->store);
+	return found(fare_provider_get(&v, id, out));
+}
+
 int fare_books_find_ref(struct fare_books *b, uint64_t account, uint8_t kind, const char *ref, struct fare_entry *out)
 {
 	struct fare_view v = fare_view_plain(b->store);

@@ -39,6 +39,8 @@ void fare_decider_release(struct fare_decider *d)
 	index_release(&d->keys);
 	index_release(&d->providers);
 	index_release(&d->models);
+	free(d->seen);
+	free(d->refused);
 	fare_holds_close(&d->holds);
 }
 

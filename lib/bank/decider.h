@@ -16,6 +16,8 @@ struct fare_acct {
 	struct fare_account rec;    /* balance, credits and debits as decided, durable or not */
 	struct fare_amount pending; /* sum of its live holds */
 	uint64_t due;               /* the fall whose alarm is to be told, durable; 0: none */
+	uint64_t stories_minute;    /* the minute that the next counts in */
+	uint32_t stories;           /* of refused calls, handed to the writer in it */
 };
 
 /* R8: what is known of the last call of a slot. */
@@ -48,6 +50,7 @@ struct fare_job {
 	uint16_t slot;
 	struct fare_id incarnation; /* of a look */
 	struct fare_hold *hold;    /* of a call's charge */
+	bool patient;              /* nobody waits for it: it makes no batch begin sooner */
 	struct fare_op op;
 	void (*done)(void *arg, struct fare_job *job); /* after the decider took it in; NULL: nobody waits */
 	void *arg;
@@ -100,11 +103,26 @@ struct fare_ended_call {
 };
 enum { FARE_ENDED_N = 1024, FARE_BOUND_LEAST = 16 };
 
+/*
+ * What stories tell of a hold beyond its record: as it was when the call was granted. In memory: a new bank does not know it of the holds it finds (choices 0).
+ * What a bank refused last is kept in a ring, stories of FARE_STORY_REFUSED: all of it, for the writer takes only FARE_STORIES_A_MINUTE of an account, and none without a
+ * valid key, lest a flood of refusals fills the store.
+ */
+struct fare_seen {
+	struct fare_amount available, pending, credit_limit, hold;
+	uint64_t prompt_bytes;
+	uint32_t choices;
+	uint16_t status; /* upstream's, when decided */
+	uint8_t endpoint, flags; /* FARE_STORY_STREAM, FARE_STORY_LOWERED */
+};
+enum { FARE_REFUSED_N = 1024, FARE_STORIES_A_MINUTE = 60 };
+
 struct fare_index { void **at; size_t n; }; /* by id; NULL: none */
 
 struct fare_decider {
 	struct fare_decider_out out;
 	uint64_t default_max_tokens, image_tokens; /* settings */
+	bool stories;              /* setting: are they written */
 	uint64_t now_ms;           /* wall, never back */
 	bool behind;               /* the clock has stepped back, and it was told */
 	uint8_t room;              /* enum fare_room: the server's word */
@@ -117,6 +135,9 @@ struct fare_decider {
 	uint64_t catalogue;        /* grows with each change of what is offered */
 	struct fare_ended_call ended[FARE_ENDED_N];
 	struct fare_refusing refusing[FARE_REFUSING_N];
+	struct fare_seen *seen;    /* owned, by hold; NULL: none yet */
+	struct fare_story *refused; /* owned, FARE_REFUSED_N; NULL: none yet */
+	uint64_t refused_count;    /* the newest is at (refused_count - 1) % FARE_REFUSED_N */
 	uint64_t parked;           /* charges that the writer refused; the next bank tries them again */
 	uint64_t ended_count;      /* the newest is at (ended_count - 1) % FARE_ENDED_N */
 };
@@ -168,7 +189,15 @@ bool fare_decider_check_holds(struct fare_decider *d, struct fare_holds_check *o
 /* The alarm of an account's fall has been delivered, or given up. */
 void fare_decider_told(struct fare_decider *d, uint64_t account, uint64_t falls);
 
+/* What is known of a call now: the hold of one that runs or is being posted, and the refusal of one that was refused lately. NULL: neither. */
+const struct fare_hold *fare_decider_hold(const struct fare_decider *d, struct fare_id call_id);
+const struct fare_story *fare_decider_refusal(const struct fare_decider *d, struct fare_id call_id);
+void fare_decider_story(const struct fare_decider *d, const struct fare_hold *h, struct fare_story *out); /* of a hold, as far as it has come */
+
 /* Between the decider's files. */
+struct fare_seen *fare_decider_seen(struct fare_decider *d, const struct fare_hold *h);
+void fare_decider_granted(struct fare_decider *d, const struct fare_hold *h, const struct fare_admit *ask, const struct fare_acct *a, uint64_t own_bound);
+void fare_decider_refused(struct fare_decider *d, const struct fare_admit *ask, struct fare_acct *a, const struct fare_key *k, const struct fare_model *m, const struct fare_admit_answer *answer);
 void fare_decider_watch(struct fare_decider *d, struct fare_acct *a); /* after every change of what it has: has it fallen, or risen? */
 void fare_decider_due(struct fare_decider *d, uint64_t account, uint64_t falls); /* that fall is durable */
 void fare_decider_answered(struct fare_decider *d, uint64_t provider, uint64_t status, struct fare_id call_id);

@@ -57,6 +57,14 @@ static uint64_t input_tokens(const struct fare_decider *d, const struct fare_adm
 	return m->context && n > m->context ? m->context : n;
 }
 
+/* Of a call that names none. */
+static uint64_t own_bound(const struct fare_decider *d, const struct fare_acct *a, const struct fare_model *m)
+{
+	uint64_t ours = a->rec.default_max_tokens ? a->rec.default_max_tokens : d->default_max_tokens;
+	uint64_t limit = m->max_output ? m->max_output : TOKENS_MAX;
+	return ours > limit ? limit : ours;
+}
+
 /* The caller's bound stays as it is or is refused; ours comes down to what the balance affords, but not below 16. */
 static bool settle_bound(const struct fare_decider *d, const struct fare_admit *ask, const struct fare_acct *a, const struct fare_model *m, uint64_t affordable, struct fare_admit_answer *answer, uint64_t *bound)
 {
@@ -72,10 +80,7 @@ static bool settle_bound(const struct fare_decider *d, const struct fare_admit *
 		answer->numbers.limit = limit;
 		return refuse(answer, FARE_BOUND_TOO_HIGH);
 	}
-	uint64_t ours = a->rec.default_max_tokens ? a->rec.default_max_tokens : d->default_max_tokens;
-	*bound = g->bound_ours ? ours : (uint64_t)ask->bound;
-	if (g->bound_ours && *bound > limit)
-		*bound = limit;
+	*bound = g->bound_ours ? own_bound(d, a, m) : (uint64_t)ask->bound;
 	if (g->bound_ours && *bound > affordable && affordable >= FARE_BOUND_LEAST)
 		*bound = affordable;
 	g->bound = (int64_t)*bound;
@@ -170,9 +175,13 @@ static void admit_new(struct fare_decider *d, struct fare_worker *w, uint16_t sl
 	struct fare_admit_answer answer = {0};
 	struct fare_acct *a;
 	struct fare_key *k;
-	struct fare_model *m;
+	struct fare_model *m = NULL;
 	struct fare_provider *p;
 	bool ok = fare_decider_look(d, ask, &a, &k, &answer) && look_for_model(d, ask, a, k, &m, &p, &answer) && price_call(d, ask, a, m, &answer) && grant(d, w, slot, ask, a, k, m, &answer);
+	if (ok)
+		fare_decider_granted(d, w->memory[slot].hold, ask, a, own_bound(d, a, m));
+	else
+		fare_decider_refused(d, ask, a, k, m, &answer);
 	if (!ok && !fare_planted("r8"))
 		w->memory[slot] = (struct fare_slot_memory){.last = ask->call_id, .known = FARE_SLOT_REFUSED, .refused = answer.refused, .numbers = answer.numbers};
 	d->out.tell(d->out.ctx, w, ok ? FARE_MSG_GRANT : FARE_MSG_REFUSE, slot, ask->call_id, &answer);

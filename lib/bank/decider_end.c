@@ -38,6 +38,8 @@ void fare_decider_queue_charge(struct fare_decider *d, struct fare_hold *h)
 		.amount = fare_nano(-h->amount_nano), .hold = fare_nano(h->hold_nano), .price_version = h->price_version, .usage = h->usage, .time_ms = d->now_ms};
 	if (m)
 		memcpy(job->op.u.post.model, m->name, sizeof m->name);
+	if (d->stories)
+		fare_decider_story(d, h, &job->op.story);
 	submit(d, job);
 }
 
@@ -49,6 +51,7 @@ static void charge_of(struct fare_decider *d, struct fare_worker *w, const struc
 		fare_pricing_charge(&reading, &m->price, h->max_input, h->max_output, fare_nano(h->hold_nano), c);
 		if (c->flags & FARE_ENTRY_CLAMPED)
 			raise_alarm(d, h, FARE_ALARM_USAGE_CLAMPED, "usage beyond the model's limits was clamped");
+		fare_decider_seen(d, h)->status = (uint16_t)reading.upstream_status;
 		if (reading.upstream_status)
 			fare_decider_answered(d, m->provider, reading.upstream_status, h->call_id);
 		return;

@@ -334,10 +334,17 @@ void fare_admin_close(struct fare_bank *b)
 
 /* ---- Readers */
 
-static void read_back(struct fare_post_node *node)
+static struct fare_admin *admin_of(struct fare_reading *r) { return (struct fare_admin *)(void *)((char *)r - offsetof(struct fare_admin, scan)); }
+
+static void read_it(struct fare_reading *r)
 {
-	struct fare_admin *c = (struct fare_admin *)(void *)((char *)node - offsetof(struct fare_admin, back));
-	c->bank->readers.busy--;
+	struct fare_admin *c = admin_of(r);
+	c->read(c);
+}
+
+static void read_back(struct fare_reading *r)
+{
+	struct fare_admin *c = admin_of(r);
 	c->reading = false;
 	if (c->out.failed) {
 		line_done(c);
@@ -356,19 +363,14 @@ static void read_back(struct fare_post_node *node)
 /* The connection is the reader's until it comes back. */
 void fare_admin_read(struct fare_admin *c, void (*fn)(struct fare_admin *))
 {
-	struct fare_readers *r = &c->bank->readers;
 	c->busy = c->reading = true;
 	c->read = fn;
 	c->read_failed = false;
 	c->more = "";
-	c->next_read = NULL;
+	c->scan.read = read_it;
+	c->scan.back = read_back;
 	fare_watch_set(c->watch, 0);
-	r->busy++;
-	pthread_mutex_lock(&r->lock);
-	*r->last = c;
-	r->last = &c->next_read;
-	pthread_cond_signal(&r->more);
-	pthread_mutex_unlock(&r->lock);
+	fare_read(c->bank, &c->scan);
 }
 
 /* Only its own reader waits for a client that does not read; not for long, and not when the bank leaves. */
@@ -409,49 +411,4 @@ bool fare_admin_push(struct fare_admin *c)
 	}
 	fare_buf_reset(&c->out);
 	return true;
-}
-
-static void *read_all(void *bank)
-{
-	struct fare_bank *b = bank;
-	struct fare_readers *r = &b->readers;
-	for (;;) {
-		pthread_mutex_lock(&r->lock);
-		while (!r->first && !r->stopping)
-			pthread_cond_wait(&r->more, &r->lock);
-		struct fare_admin *c = r->stopping ? NULL : r->first;
-		if (c) {
-			r->first = c->next_read;
-			if (!r->first)
-				r->last = &r->first;
-		}
-		pthread_mutex_unlock(&r->lock);
-		if (!c)
-			return NULL;
-		c->read(c);
-		c->back.fn = read_back;
-		fare_loop_post(b->loop, &c->back);
-	}
-}
-
-void fare_readers_start(struct fare_bank *b)
-{
-	struct fare_readers *r = &b->readers;
-	pthread_mutex_init(&r->lock, NULL);
-	pthread_cond_init(&r->more, NULL);
-	r->last = &r->first;
-	for (size_t i = 0; i < FARE_READERS_N; i++)
-		if (pthread_create(&r->threads[i], NULL, read_all, b) != 0)
-			fare_fatal("no thread for a reader");
-}
-
-void fare_readers_stop(struct fare_bank *b)
-{
-	struct fare_readers *r = &b->readers;
-	pthread_mutex_lock(&r->lock);
-	r->stopping = true;
-	pthread_cond_broadcast(&r->more);
-	pthread_mutex_unlock(&r->lock);
-	for (size_t i = 0; i < FARE_READERS_N; i++)
-		pthread_join(r->threads[i], NULL);
 }

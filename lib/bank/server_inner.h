@@ -70,6 +70,27 @@ void fare_call_bury(struct fare_bank *b);
 void fare_call_sweep(struct fare_bank *b); /* meters of incarnations that this bank never heard of */
 bool fare_call_read_meter(void *bank, struct fare_worker *w, unsigned slot, struct fare_id expected, struct fare_meter_reading *out);
 
+/* ---- Readers: threads that read the store for whoever must not wait for it. */
+struct fare_reading {
+	void (*read)(struct fare_reading *r); /* on a reader's thread: it alone touches what belongs to it */
+	void (*back)(struct fare_reading *r); /* then on the decider's */
+	struct fare_bank *bank;               /* the readers', like what follows */
+	struct fare_reading *next;
+	struct fare_post_node node;
+};
+enum { FARE_READERS_N = 4 };
+struct fare_readers {
+	pthread_t threads[FARE_READERS_N];
+	pthread_mutex_t lock;
+	pthread_cond_t more;
+	struct fare_reading *first, **last; /* lock */
+	bool stopping;                      /* lock */
+	unsigned busy;                      /* the decider's */
+};
+void fare_readers_start(struct fare_bank *b);
+void fare_readers_stop(struct fare_bank *b);
+void fare_read(struct fare_bank *b, struct fare_reading *r);
+
 /* ---- An admin connection. Gone while something is under way for it: freed when that is done. */
 struct fare_admin {
 	struct fare_bank *bank;
@@ -86,9 +107,8 @@ struct fare_admin {
 	bool bad;               /* a member was wrong: error says which */
 	char error[FARE_ERROR_N];
 	char secret[FARE_KEY_TEXT_N]; /* a new key's text, until it is said */
-	struct fare_post_node back; /* from a reader */
+	struct fare_reading scan;
 	void (*read)(struct fare_admin *); /* a reader's work */
-	struct fare_admin *next_read;
 	uint64_t account, from, since_ms, until_ms; /* what it reads */
 	enum fare_usage_by by;
 	char path[FARE_PATH_N];
@@ -135,19 +155,6 @@ struct fare_admin_op {
 	bool changes;        /* records: one at a time, so that no change is lost */
 };
 extern const struct fare_admin_op fare_account_ops[], fare_key_ops[], fare_catalog_ops[], fare_ledger_ops[], fare_status_ops[]; /* ended by a NULL name */
-
-/* ---- Readers: threads that scan the store for admin connections. */
-enum { FARE_READERS_N = 4 };
-struct fare_readers {
-	pthread_t threads[FARE_READERS_N];
-	pthread_mutex_t lock;
-	pthread_cond_t more;
-	struct fare_admin *first, **last; /* lock */
-	bool stopping;                    /* lock */
-	unsigned busy;                    /* the decider's */
-};
-void fare_readers_start(struct fare_bank *b);
-void fare_readers_stop(struct fare_bank *b);
 
 struct fare_bank {
 	struct fare_conf conf;

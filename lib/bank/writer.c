@@ -166,7 +166,7 @@ void fare_writer_post(struct fare_bank *b, struct fare_job *job)
 	*w->last = job;
 	w->last = &job->next;
 	w->waiting++;
-	w->hurry = w->hurry || !job->hold;
+	w->hurry = w->hurry || !(job->hold || job->patient);
 	bool wake = w->resting ? must_write(w) : w->waiting == 1;
 	pthread_mutex_unlock(&w->lock);
 	if (wake)

@@ -7,7 +7,7 @@
 #define FARE_VERSION PACKAGE_VERSION
 #endif
 #ifndef FARE_FORMAT
-#define FARE_FORMAT 2
+#define FARE_FORMAT 3
 #endif
 
 const char fare_version[] = FARE_VERSION;

@@ -30,6 +30,7 @@ static const char *const table_names[FARE_TABLE_N] = {
 	[FARE_TABLE_META] = "meta", [FARE_TABLE_ACCOUNTS] = "accounts", [FARE_TABLE_NAMES] = "names", [FARE_TABLE_KEYS] = "keys", [FARE_TABLE_HASHES] = "hashes",
 	[FARE_TABLE_PROVIDERS] = "providers", [FARE_TABLE_MODELS] = "models", [FARE_TABLE_LEDGER] = "ledger", [FARE_TABLE_CALLS] = "calls", [FARE_TABLE_REFS] = "refs",
 	[FARE_TABLE_BATCHES] = "batches", [FARE_TABLE_SEALS] = "seals", [FARE_TABLE_USAGE] = "usage",
+	[FARE_TABLE_STORIES] = "stories",
 };
 
 const char *fare_table_name(enum fare_table t) { return (unsigned)t < FARE_TABLE_N ? table_names[t] : ""; }
@@ -113,7 +114,7 @@ static int table_open(struct fare_store *s, enum fare_table t, bool create)
 	if (r == 0)
 		r = db->set_flags(db, DB_CHKSUM);
 	if (r == 0)
-		r = db->open(db, NULL, file, NULL, DB_BTREE, DB_AUTO_COMMIT | DB_THREAD | (create ? DB_CREATE : 0u), 0600);
+		r = db->open(db, NULL, file, NULL, DB_BTREE, DB_AUTO_COMMIT | DB_THREAD | (create || t >= FARE_TABLE_STORIES ? DB_CREATE : 0u), 0600);
 	return r;
 }
 

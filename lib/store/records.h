@@ -118,6 +118,39 @@ struct fare_usage_total {
 	struct fare_amount cost;  /* charged, >= 0 */
 };
 
+/*
+ * What `why` tells of a call beyond its entry: what the bank saw when it granted or refused it, and what came of it. What is not known stays zero: of a call that a bank
+ * granted and another one ended, all that FARE_STORY_SEEN stands for.
+ */
+enum fare_story_state { FARE_STORY_NONE = 0, FARE_STORY_ENDED = 1 /* it has an entry */, FARE_STORY_REFUSED = 2 };
+enum { FARE_STORY_SEEN = 1, FARE_STORY_STREAM = 2, FARE_STORY_BOUND_OURS = 4 /* the caller named none */, FARE_STORY_LOWERED = 8 /* to what the balance afforded */ };
+enum { FARE_STORY_IP_N = 46 };
+struct fare_story {
+	struct fare_id call_id;
+	uint8_t state;            /* enum fare_story_state */
+	uint8_t flags;            /* FARE_STORY_ */
+	uint64_t account, key;    /* 0: the key is not known */
+	uint64_t price_version;   /* 0: none was found */
+	uint64_t started_ms, ended_ms; /* ended: refused, too */
+	/* With FARE_STORY_SEEN: what was asked, and what the account had before it. */
+	uint8_t endpoint;         /* enum fare_endpoint */
+	uint32_t choices;
+	uint64_t prompt_bytes;
+	struct fare_amount available, pending, credit_limit;
+	int64_t bound;            /* output tokens per choice: granted, or as refused; -1: none */
+	/* Of an ended call. */
+	struct fare_amount first_hold, cost; /* first_hold with FARE_STORY_SEEN */
+	uint8_t ending;           /* enum fare_ending */
+	uint16_t status;          /* the upstream's, 0: none came or not known */
+	/* Of a refused one. */
+	uint8_t refused;          /* enum fare_refused */
+	char model[FARE_NAME_N];  /* as the caller said it */
+	struct fare_amount needed;
+	uint64_t affordable, limit; /* as in the refusal's numbers */
+	char ip[FARE_STORY_IP_N]; /* the address that the key does not allow; "": that was not it */
+	struct fare_id earlier;   /* the call that has the idempotency key */
+};
+
 /* Where an entry is. */
 struct fare_place { uint64_t account, number; };
 
@@ -180,6 +213,11 @@ int fare_usage_get(struct fare_view *v, struct fare_usage_total *io) FARE_MUST; 
 int fare_usage_put(struct fare_view *v, const struct fare_usage_total *t) FARE_MUST;
 /* By account, then day, key, model; past the account into the next. */
 int fare_usage_walk(struct fare_view *v, uint64_t account, uint32_t day, int (*fn)(void *, const struct fare_usage_total *), void *arg) FARE_MUST;
+
+int fare_story_get(struct fare_view *v, struct fare_id call_id, struct fare_story *out) FARE_MUST;
+int fare_story_put(struct fare_view *v, const struct fare_story *s, bool fresh) FARE_MUST; /* fresh: THERE when the call has one */
+int fare_story_del(struct fare_view *v, struct fare_id call_id) FARE_MUST; /* OK, NONE, FAILED */
+int fare_story_walk(struct fare_view *v, struct fare_id from, int (*fn)(void *, const struct fare_story *), void *arg) FARE_MUST;
 
 /* The greatest id (price version, seal number) of a table keyed by one; 0 when it is empty. */
 int fare_table_last(struct fare_view *v, enum fare_table t, uint64_t *id) FARE_MUST;

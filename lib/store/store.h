@@ -29,6 +29,8 @@ enum fare_table {
 	FARE_TABLE_BATCHES,   /* batch, position -> account, number */
 	FARE_TABLE_SEALS,     /* batch */
 	FARE_TABLE_USAGE,     /* account, day, key, model -> totals */
+	/* Since format 3: a store of before has none of these, and gets them when it is opened. */
+	FARE_TABLE_STORIES,   /* call id -> what why tells; they expire */
 	FARE_TABLE_N
 };
 const char *fare_table_name(enum fare_table t);
