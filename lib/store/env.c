@@ -157,7 +157,9 @@ int fare_store_open_env(struct fare_store *s, const char *dir, u_int32_t recover
 {
 	turn_init(&s->turn);
 	FARE_ASSERT(pthread_mutex_init(&s->logs, NULL) == 0);
-	int r = db_env_create(&s->env, 0);
+	int r = fare_planted("r6") ? 0 : fare_store_sync_files(dir);
+	if (r == 0)
+		r = db_env_create(&s->env, 0);
 	if (r == 0)
 		r = env_configure(s);
 	if (r == 0)

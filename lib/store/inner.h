@@ -27,6 +27,11 @@ struct fare_store {
 /* Steps of opening. The folders of a home's store (made with create), its path in dir; the environment, with DB_RECOVER or DB_RECOVER_FATAL: 0, or what the library says (close it then). */
 bool fare_store_folders(const char *home, bool create, char dir[FARE_PATH_N], char error[FARE_STORE_ERROR_N]);
 int fare_store_open_env(struct fare_store *s, const char *dir, u_int32_t recover);
+/*
+ * R6, before recovery: what a process that was killed wrote and did not sync is in the kernel's memory alone. Recovery finds it in its place, does not write it again, never
+ * syncs it, and sets a checkpoint after it: a power cut then takes it away for good. An error number, or 0.
+ */
+int fare_store_sync_files(const char *dir);
 
 /* Writes which format the store in dir has from now on; errno. */
 bool fare_format_write(const char *dir) FARE_MUST;

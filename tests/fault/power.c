@@ -30,6 +30,8 @@ static struct state {
 	uint8_t bytes[];
 } *p;
 
+static bool hooked; /* in the child */
+
 static void must(bool ok, const char *what)
 {
 	if (ok)
@@ -85,22 +87,21 @@ static void note(int fd, off_t at, size_t n)
 }
 
 /* Recovery writes zeros over the rest of the log, block by block: of such a run only one in many counts, else cuts would fall nowhere else. */
-static void doing_write(int fd, off_t at, size_t n)
+static void doing_write(int fd, const uint8_t *b, size_t n)
 {
 	enum { RUN_COUNTS = 512 };
-	static off_t end;
 	static int last_fd = -1;
 	static unsigned run;
-	run = fd == last_fd && at == end ? run + 1 : 0;
+	bool zeros = n > 0 && b[0] == 0 && memcmp(b, b + 1, n - 1) == 0;
+	run = fd == last_fd && zeros ? run + 1 : 0;
 	last_fd = fd;
-	end = at + (off_t)n;
 	if (run % RUN_COUNTS == 0)
 		doing();
 }
 
 static ssize_t on_pwrite(int fd, const void *b, size_t n, off_t at)
 {
-	doing_write(fd, at, n);
+	doing_write(fd, b, n);
 	note(fd, at, n);
 	return pwrite(fd, b, n, at);
 }
@@ -108,7 +109,7 @@ static ssize_t on_pwrite(int fd, const void *b, size_t n, off_t at)
 static ssize_t on_write(int fd, const void *b, size_t n)
 {
 	off_t at = lseek(fd, 0, SEEK_CUR);
-	doing_write(fd, at, n);
+	doing_write(fd, b, n);
 	note(fd, at, n);
 	return write(fd, b, n);
 }
@@ -129,6 +130,11 @@ static int on_fsync(int fd)
 	p->files[file].is_new = false;
 	return 0;
 }
+
+/* Our own, too. */
+int __real_fsync(int fd);
+int __wrap_fsync(int fd);
+int __wrap_fsync(int fd) { return hooked ? on_fsync(fd) : __real_fsync(fd); }
 
 static int on_ftruncate(int fd, off_t size)
 {
@@ -185,6 +191,7 @@ void power_hook(unsigned ops)
 {
 	p->ops = 0;
 	p->ops_max = ops;
+	hooked = true;
 	must(db_env_set_func_pwrite(on_pwrite) == 0 && db_env_set_func_write(on_write) == 0 && db_env_set_func_fsync(on_fsync) == 0 && db_env_set_func_ftruncate(on_ftruncate) == 0 &&
 		db_env_set_func_open(on_open) == 0 && db_env_set_func_unlink(on_unlink) == 0 && db_env_set_func_rename(on_rename) == 0, "hooks");
 }

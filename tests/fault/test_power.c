@@ -1,6 +1,7 @@
 /*
  * test_power [--cuts N] [--seed S]: the books under power cuts at any write, sync, new or removed file of Berkeley DB, in recovery too. After each: the store opens, verify is
- * clean, what was acknowledged is there once and at its amount; what was not is posted again, and is there once. FAREBOX_POWER_CUTS: how many (default 120).
+ * clean, what was acknowledged is there once and at its amount; what was not is posted again, and is there once. Some processes are only killed: what the next one finds
+ * it may acknowledge (R6), so that counts as acknowledged from then on. FAREBOX_POWER_CUTS: how many (default 120).
  */
 #include "base/first.h"
 
@@ -85,6 +86,7 @@ static void check(struct fare_books *b)
 		bad(BAD_VERIFY, v.first_fault);
 	if (v.entries < shared->acked || v.entries > shared->tried)
 		bad(BAD_LOST, "the number of entries");
+	shared->acked = v.entries;
 	/* The newest are those at risk; verify has looked at the rest. */
 	for (uint64_t n = shared->acked > 300 ? shared->acked - 300 : 0; n < shared->acked; n++) {
 		struct fare_op op = post_of(n);
@@ -170,7 +172,8 @@ int main(int argc, char **argv)
 			return 1;
 		}
 		wholes += whole;
-		power_cut(&seed);
+		if (rand_r(&seed) % 4)
+			power_cut(&seed);
 	}
 	kit_remove(home);
 	printf("ok - %lu power cuts, %u of them at rest: %llu acknowledged posts, none lost, none twice\n", cuts, wholes, (unsigned long long)(acked + shared->acked));
