@@ -41,7 +41,7 @@ static bool options_read(int argc, char **argv, struct options *o)
 
 static void environment_empty(void)
 {
-	static const char *const kept[] = {"FAREBOX_FAULT", "FAREBOX_FAULT_FILE", "FAREBOX_LIBEXEC"};
+	static const char *const kept[] = {"FAREBOX_FAULT", "FAREBOX_FAULT_FILE", "FAREBOX_LIBEXEC", "FAREBOX_PLANTED"};
 	char *values[FARE_ARRAY_N(kept)];
 	for (size_t i = 0; i < FARE_ARRAY_N(kept); i++) {
 		const char *v = getenv(kept[i]);

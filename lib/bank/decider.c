@@ -279,7 +279,7 @@ static void check_listed(struct fare_decider *d, struct fare_worker *w, const st
 struct fare_worker *fare_decider_hello(struct fare_decider *d, const struct fare_hello *h)
 {
 	struct fare_worker *w = worker_make(d, h->incarnation, h->worker_no);
-	if (w->dead)
+	if (w->dead && !fare_planted("r4"))
 		return NULL;
 	worker_slots(w, h->slots);
 	w->pid = h->pid;

@@ -91,6 +91,8 @@ static bool price_call(const struct fare_decider *d, const struct fare_admit *as
 {
 	uint64_t input = input_tokens(d, ask, m), bound, choices = ask->endpoint == FARE_EMBEDDINGS ? 1 : ask->choices;
 	struct fare_amount available = fare_decider_available(a), hold, pending;
+	if (fare_planted("spent_twice"))
+		available = a->rec.balance;
 	uint64_t affordable = fare_price_affordable(&m->price, input, choices, available);
 	if (!settle_bound(d, ask, a, m, affordable, answer, &bound))
 		return false;

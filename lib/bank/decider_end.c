@@ -81,6 +81,8 @@ void fare_decider_decide(struct fare_decider *d, struct fare_worker *w, struct f
 		fare_decider_charge(a, -h->amount_nano);
 	}
 	w->memory[h->slot].known = FARE_SLOT_DECIDED;
+	if (fare_planted("early_ack"))
+		d->out.tell(d->out.ctx, w, FARE_MSG_ACK, (uint16_t)h->slot, h->call_id, NULL);
 	fare_decider_queue_charge(d, h);
 	if (a)
 		fare_decider_watch(d, a);

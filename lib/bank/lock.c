@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/fault.h"
 #include "base/fs.h"
 #include "bank/lock.h"
 
@@ -26,7 +27,7 @@ int fare_bank_lock(const char *home, char error[FARE_ERROR_N])
 		return -2;
 	}
 	int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
-	bool got = fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) == 0;
+	bool got = fd >= 0 && (flock(fd, LOCK_EX | LOCK_NB) == 0 || fare_planted("two_banks"));
 	bool other = !got && fd >= 0 && errno == EWOULDBLOCK;
 	if (got && is_at(fd, path))
 		return fd;

@@ -11,6 +11,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/fault.h"
 #include "base/fs.h"
 #include "base/log.h"
 #include "bank/server_inner.h"
@@ -120,13 +121,13 @@ static bool is_alive(const struct fare_conn *c, struct fare_hello *h, int *meter
 	struct fare_bank *b = c->bank;
 	struct fare_meter_head head;
 	struct fare_worker *known = fare_decider_worker(&b->d, h->incarnation);
-	if (known && (known->dead || known->no != h->worker_no || known->conn_number > c->number))
+	if (known && ((known->dead && !fare_planted("r4")) || known->no != h->worker_no || known->conn_number > c->number))
 		return false;
 	*meter_fd = known && known->meter_fd >= 0 ? known->meter_fd : fare_meter_open(b->conf.run, h->worker_no, h->incarnation, &head);
 	if (*meter_fd < 0)
 		return false;
 	/* R4: a hello that a dead worker left in the socket does not count. */
-	if (speaks_for(c, known, *meter_fd, h) && !fare_meter_is_dead(*meter_fd))
+	if (speaks_for(c, known, *meter_fd, h) && (!fare_meter_is_dead(*meter_fd) || fare_planted("r4")))
 		return true;
 	if (!known || known->meter_fd != *meter_fd)
 		close(*meter_fd);
@@ -145,7 +146,7 @@ static bool on_hello(struct fare_conn *c, struct fare_unpack *k, const struct fa
 	if (!w)
 		return false;
 	w->meter_fd = meter_fd;
-	if (w->conn) /* R3: what is unread there is thrown away */
+	if (w->conn && !fare_planted("r3")) /* R3: what is unread there is thrown away */
 		conn_close(w->conn);
 	w->conn = c;
 	w->conn_number = c->number;
@@ -319,7 +320,7 @@ void fare_call_bury(struct fare_bank *b)
 		next = w->next;
 		if (w->conn)
 			continue;
-		if (!w->dead && is_dead(b, w))
+		if (!w->dead && (is_dead(b, w) || fare_planted("closed_is_dead")))
 			fare_decider_dead(&b->d, w);
 		if (w->dead && w->holds == 0)
 			remove_meter(b, w);

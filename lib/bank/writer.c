@@ -6,6 +6,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/fault.h"
 #include "base/log.h"
 #include "bank/server_inner.h"
 
@@ -92,6 +93,9 @@ static void write_batch(struct fare_books *books, struct fare_job *first)
 	for (struct fare_job *job = first; job; job = job->next)
 		if (job->what == FARE_JOB_OP && fare_books_apply(books, &job->op) != 0)
 			store_failed("apply");
+	for (struct fare_job *job = first; job && fare_planted("hold_before_commit"); job = job->next)
+		if (job->hold)
+			atomic_store(&job->hold->state, FARE_HOLD_FREE);
 	if (fare_books_commit(books) != 0)
 		store_failed("commit");
 	for (struct fare_job *job = first; job; job = job->next)

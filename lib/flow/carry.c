@@ -108,7 +108,8 @@ void fare_call_start(struct fare_call *c, struct fare_loop *loop, struct fare_ne
 	}
 	fare_out_watch(c, loop);
 	fare_fault("worker_before_sent");
-	fare_meter_sent(c->gate->link, c->slot, c->text_bytes); /* before the first byte (R13) */
+	if (!fare_planted("r13"))
+		fare_meter_sent(c->gate->link, c->slot, c->text_bytes); /* before the first byte (R13) */
 	fare_fault("worker_after_sent");
 	c->transfer = fare_net_start(net, &request, &events, c);
 	fare_call_bearer_free(c);

@@ -1,6 +1,7 @@
 /* Price arithmetic: sums in units of nano / 1,000,000, exact in 128 bits, rounded up once. */
 #include "base/first.h"
 
+#include "base/fault.h"
 #include "money/price.h"
 
 enum { PER = 1000000 };
@@ -19,7 +20,7 @@ static bool add_tokens(unsigned __int128 *sum, unsigned __int128 tokens, int64_t
 
 static bool round_up(unsigned __int128 sum, struct fare_amount *out)
 {
-	unsigned __int128 nano = sum / PER + (sum % PER != 0);
+	unsigned __int128 nano = sum / PER + (sum % PER != 0 && !fare_planted("round_down"));
 	if (nano > INT64_MAX)
 		return false;
 	out->nano = (int64_t)nano;
