@@ -9,7 +9,7 @@
 
 enum fare_endpoint { FARE_CHAT = 1, FARE_COMPLETIONS, FARE_EMBEDDINGS };
 
-enum { FARE_IP_N = 46, FARE_NO_BOUND = -1, FARE_BODY_DIGEST_N = 16 };
+enum { FARE_IP_N = 46, FARE_NO_BOUND = -1 };
 
 struct fare_admit {
 	struct fare_id call_id;
@@ -34,7 +34,8 @@ enum fare_refused {
 	FARE_MODEL_UNKNOWN, FARE_MODEL_NOT_PRICED, FARE_BALANCE_TOO_LOW, FARE_BOUND_TOO_HIGH /* above the model's own limit: 400 */,
 	FARE_OVERLOADED /* no free record for a hold */, FARE_CALL_ENDED /* the id is known and over */,
 	FARE_IDEM_IN_FLIGHT, FARE_IDEM_MISMATCH, FARE_IDEM_SPENT, FARE_IDEM_REPLAY /* not a refusal to the caller: the stored answer is to be said */,
-	FARE_STORE_FULL /* less disk than the reserve */, FARE_STORE_READ_ONLY
+	FARE_STORE_FULL /* less disk than the reserve */, FARE_STORE_READ_ONLY,
+	FARE_IDEM_FULL /* no room for another Idempotency-Key */
 };
 
 struct fare_grant {
@@ -58,7 +59,7 @@ struct fare_refusal_numbers {
 	uint64_t affordable;                  /* 402: output tokens per choice that would be affordable */
 	uint64_t limit;                       /* FARE_BOUND_TOO_HIGH: the model's max_output */
 	struct fare_id earlier;               /* FARE_IDEM_: the call that has the key */
-	struct fare_amount cost;              /* FARE_IDEM_SPENT: what it cost */
+	struct fare_amount cost;              /* FARE_IDEM_SPENT, FARE_IDEM_REPLAY: what it cost */
 };
 
 struct fare_admit_answer {

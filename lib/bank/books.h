@@ -11,7 +11,7 @@
 
 enum { FARE_ERROR_N = FARE_STORE_ERROR_N };
 
-enum fare_op_type { FARE_OP_POST = 1, FARE_OP_ACCOUNT_PUT, FARE_OP_KEY_PUT, FARE_OP_PROVIDER_PUT, FARE_OP_MODEL_PUT, FARE_OP_OUTAGE, FARE_OP_ACCOUNT_LOW, FARE_OP_STORY, FARE_OP_EXPIRE };
+enum fare_op_type { FARE_OP_POST = 1, FARE_OP_ACCOUNT_PUT, FARE_OP_KEY_PUT, FARE_OP_PROVIDER_PUT, FARE_OP_MODEL_PUT, FARE_OP_OUTAGE, FARE_OP_ACCOUNT_LOW, FARE_OP_STORY, FARE_OP_EXPIRE, FARE_OP_FORGET };
 enum { FARE_EXPIRE_MAX = 256, FARE_EXPIRE_LOOKS = 1024 /* stories looked at for it, so that one with a strange id keeps none of the others */ };
 enum fare_applied { FARE_APPLIED = 1, FARE_ALREADY = 2 /* call id or ref is in the ledger: nothing written, entry filled in */, FARE_REFUSED_OP = 3 /* text in error; nothing written */ };
 
@@ -23,8 +23,11 @@ enum fare_applied { FARE_APPLIED = 1, FARE_ALREADY = 2 /* call id or ref is in t
  * ACCOUNT_LOW: falls and low of u.account, of the account with its id; nothing else of it is taken.
  * POST of a call: with story.state set its story is written with the entry. STORY: the story of a refused call; one that the call has already stays as it is.
  * EXPIRE: deletes stories that ended before u.expire.before_ms, in the order of their ids, at most FARE_EXPIRE_MAX of them; count is filled in.
+ * POST of a call with an Idempotency-Key (keyed.idem is not zero): a charge above 0 leaves a replay record with the answer, in the same transaction. FORGET: the replay
+ * records of these calls and their answers go; those that are not there are passed over.
  * OUTAGE: u.post with kind OUTAGE or RESTORED, time and note; it goes to account 0, the house's own chain.
  */
+enum { FARE_FORGET_MAX = 64 };
 struct fare_op {
 	uint8_t type;
 	union {
@@ -34,8 +37,15 @@ struct fare_op {
 		struct fare_provider provider;
 		struct fare_model model;
 		struct { uint64_t before_ms; uint32_t count; } expire;
+		struct { uint32_t count; struct fare_id calls[FARE_FORGET_MAX]; } forget;
 	} u;
 	struct fare_story story;
+	struct {
+		struct fare_hash idem;
+		uint8_t body[FARE_BODY_DIGEST_N];
+		uint32_t answer_n;  /* 0: not kept */
+		const char *answer; /* the submitter's */
+	} keyed;
 	uint8_t applied; /* enum fare_applied */
 	char error[FARE_ERROR_N];
 };
@@ -82,6 +92,10 @@ int fare_books_find_provider(struct fare_books *b, uint64_t id, struct fare_prov
 /* By an account's ref of a kind; likewise. */
 int fare_books_find_ref(struct fare_books *b, uint64_t account, uint8_t kind, const char *ref, struct fare_entry *out) FARE_MUST;
 
+int fare_books_each_replay(struct fare_books *b, bool (*fn)(void *, const struct fare_replay *), void *arg) FARE_MUST;
+/* A part of a kept answer, for the account that paid for it; total: bytes of the whole. 1, 0 (not there, or another's), -1 failed. */
+int fare_books_answer_part(struct fare_books *b, uint64_t account, struct fare_id call_id, uint16_t part, struct fare_answer_part *out, uint32_t *total) FARE_MUST;
+
 int fare_books_head_seal(struct fare_books *b, struct fare_seal *out) FARE_MUST; /* number 0: none yet */
 /* Entries and seals in batch order (a batch's entries, then its seal), each as one JSON object without newline (contract of `ledger --all --json`); an entry's has its account's name in front. */
 int fare_books_export(struct fare_books *b, bool (*fn)(void *, const char *line, size_t n), void *arg) FARE_MUST;
@@ -105,7 +119,8 @@ void fare_entry_hash(const struct fare_entry *e, struct fare_hash *out);
 void fare_seal_hash(const struct fare_seal *s, struct fare_hash *out);
 
 struct fare_verify { uint64_t entries, accounts, seals; bool ok; char first_fault[FARE_NOTE_N]; };
-/* Recomputes all: each entry's hash and chain, running balances, account records, call index, seals and their totals, usage totals, price versions and the cost of each call from them.
+/* Recomputes all: each entry's hash and chain, running balances, account records, call index, seals and their totals, usage totals, price versions and the cost of each call from them;
+ * replay records against the ledger, and the hashes of kept answers.
  * Runs beside the writer: judges each account as of the number its record had when looked at, and seals up to the head at the start.
  * Nonzero: the store failed (a page that does not fit its checksum, say); first_fault says so, ok is false. */
 int fare_books_verify(struct fare_books *b, struct fare_verify *out) FARE_MUST;

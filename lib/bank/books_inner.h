@@ -24,6 +24,7 @@ struct fare_books {
 int fare_op_refuse(struct fare_op *op, const char *fmt, ...) FARE_PRINTF(2, 3); /* returns NONE */
 int fare_op_post(struct fare_books *b, struct fare_op *op);
 int fare_op_account(struct fare_books *b, struct fare_op *op);
+int fare_op_forget(struct fare_books *b, struct fare_op *op);
 int fare_op_low(struct fare_books *b, struct fare_op *op);
 int fare_op_story(struct fare_books *b, struct fare_op *op);
 int fare_op_expire(struct fare_books *b, struct fare_op *op);

@@ -145,6 +145,30 @@ static int write_entry(struct fare_books *b, const struct fare_entry *e, const s
 	return r == FARE_STORE_BAD ? FARE_STORE_FAILED : r;
 }
 
+/* So that the key leads to this call from now on. */
+static int write_replay(struct fare_books *b, const struct fare_op *op)
+{
+	static const struct fare_hash no_key;
+	const struct fare_entry *e = &op->u.post;
+	struct fare_replay r = {.call_id = e->call_id, .account = e->account, .idem = op->keyed.idem, .cost = fare_nano(-e->amount.nano), .ended_ms = e->time_ms, .answer_n = op->keyed.answer_n};
+	if (e->kind != FARE_KIND_CALL || e->amount.nano == 0 || memcmp(&r.idem, &no_key, sizeof no_key) == 0)
+		return FARE_STORE_OK;
+	memcpy(r.body, op->keyed.body, sizeof r.body);
+	if (r.answer_n)
+		fare_sha256(op->keyed.answer, r.answer_n, &r.answer);
+	return fare_replay_put(&b->view, &r, op->keyed.answer) == FARE_STORE_OK ? FARE_STORE_OK : FARE_STORE_FAILED;
+}
+
+int fare_op_forget(struct fare_books *b, struct fare_op *op)
+{
+	for (uint32_t i = 0; i < op->u.forget.count; i++) {
+		int r = fare_replay_del(&b->view, op->u.forget.calls[i]);
+		if (r == FARE_STORE_FAILED) /* one that cannot be read stays, and verify tells */
+			return r;
+	}
+	return FARE_STORE_OK;
+}
+
 int fare_op_post(struct fare_books *b, struct fare_op *op)
 {
 	struct fare_entry *e = &op->u.post;
@@ -170,5 +194,7 @@ int fare_op_post(struct fare_books *b, struct fare_op *op)
 		r = place_entry(b, op, &p);
 	if (r == FARE_STORE_OK && e->kind == FARE_KIND_CALL)
 		r = add_usage(b, op, &p);
-	return r == FARE_STORE_OK ? write_entry(b, e, &op->story, &p) : r;
+	if (r == FARE_STORE_OK)
+		r = write_entry(b, e, &op->story, &p);
+	return r == FARE_STORE_OK ? write_replay(b, op) : r;
 }

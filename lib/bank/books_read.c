@@ -15,6 +15,7 @@ struct each {
 		bool (*model)(void *, const struct fare_model *);
 		bool (*entry)(void *, const struct fare_entry *);
 		bool (*usage)(void *, const struct fare_usage_total *);
+		bool (*replay)(void *, const struct fare_replay *);
 	} fn;
 	void *arg;
 	uint64_t of; /* account, 0: all */
@@ -157,6 +158,34 @@ int fare_books_find_ref(struct fare_books *b, uint64_t account, uint8_t kind, co
 		return 0;
 	int r = fare_ref_get(&v, account, kind, ref, &at.number);
 	return find_entry(&v, r, at, out);
+}
+
+static int one_replay(void *arg, const struct fare_replay *r)
+{
+	struct each *e = arg;
+	return go_on(e->fn.replay(e->arg, r));
+}
+
+int fare_books_each_replay(struct fare_books *b, bool (*fn)(void *, const struct fare_replay *), void *arg)
+{
+	struct each e = {.fn.replay = fn, .arg = arg};
+	struct fare_view v = fare_view_plain(b->store);
+	return fare_replay_walk(&v, one_replay, &e);
+}
+
+int fare_books_answer_part(struct fare_books *b, uint64_t account, struct fare_id call_id, uint16_t part, struct fare_answer_part *out, uint32_t *total)
+{
+	struct fare_view v = fare_view_plain(b->store);
+	struct fare_replay r;
+	int got = fare_replay_get(&v, call_id, &r);
+	if (got == FARE_STORE_OK && r.account != account)
+		got = FARE_STORE_NONE;
+	if (got == FARE_STORE_OK)
+		got = fare_answer_part_get(&v, call_id, part, out);
+	if (got != FARE_STORE_OK)
+		return got == FARE_STORE_NONE ? 0 : -1;
+	*total = r.answer_n;
+	return 1;
 }
 
 int fare_books_head_seal(struct fare_books *b, struct fare_seal *out)

@@ -109,6 +109,13 @@ static int model_one(void *arg, const struct fare_model *m)
 	return r;
 }
 
+/* Nothing rests on a story, but it must be readable. */
+static int story_one(void *arg, const struct fare_story *s)
+{
+	(void)arg, (void)s;
+	return FARE_STORE_OK;
+}
+
 int verify_indices(struct verify *x)
 {
 	int r = verify_result(x, fare_call_walk(&x->v, call_one, x));
@@ -122,6 +129,8 @@ int verify_indices(struct verify *x)
 		r = verify_result(x, fare_key_hash_walk(&x->v, hash_one, x));
 	if (r == FARE_STORE_OK)
 		r = verify_result(x, fare_model_walk(&x->v, 0, model_one, x));
+	if (r == FARE_STORE_OK)
+		r = verify_result(x, fare_story_walk(&x->v, (struct fare_id){{0}}, story_one, x));
 	return r;
 }
 
@@ -148,6 +157,8 @@ int fare_books_verify_kept(struct fare_books *b, const struct fare_kept_seal *ke
 		r = verify_seals(&x);
 	if (r == FARE_STORE_OK)
 		r = verify_indices(&x);
+	if (r == FARE_STORE_OK)
+		r = verify_replays(&x);
 	free(x.models);
 	verify_usage_release(&x.chain.usage);
 	if (r == FARE_STORE_FAILED) {

@@ -9,7 +9,9 @@
 
 void fare_decider_init(struct fare_decider *d, const struct fare_decider_out *out)
 {
-	*d = (struct fare_decider){.out = *out, .default_max_tokens = 4096, .image_tokens = 1000};
+	*d = (struct fare_decider){.out = *out, .default_max_tokens = 4096, .image_tokens = 1000, .idem_max = FARE_IDEM_MAX};
+	d->idem_last = &d->idem_first;
+	fare_map_init(&d->idems);
 	fare_map_init(&d->account_names);
 	fare_map_init(&d->key_hashes);
 	fare_map_init(&d->provider_names);
@@ -31,6 +33,7 @@ void fare_decider_release(struct fare_decider *d)
 		free(w->memory);
 		free(w);
 	}
+	fare_idem_release(d);
 	fare_map_release(&d->account_names);
 	fare_map_release(&d->key_hashes);
 	fare_map_release(&d->provider_names);
@@ -228,6 +231,7 @@ static void recover_one(struct fare_decider *d, struct fare_hold *h)
 	if (m->known == FARE_SLOT_NONE || fare_id_cmp(m->last, h->call_id) < 0)
 		*m = (struct fare_slot_memory){.last = h->call_id, .hold = h, .known = live ? FARE_SLOT_LIVE : FARE_SLOT_DECIDED};
 	w->holds++;
+	fare_idem_begin(d, h);
 	if (!a)
 		fare_log(FARE_ALARM, "a hold names account %llu, which is not there", (unsigned long long)h->account);
 	if (live) {
@@ -243,6 +247,7 @@ static void recover_one(struct fare_decider *d, struct fare_hold *h)
 
 bool fare_decider_recover(struct fare_decider *d, int (*has_entry)(void *ctx, struct fare_id call_id), void *ctx)
 {
+	fare_idem_sort(d);
 	for (uint32_t i = 0; i < d->holds.count; i++) {
 		struct fare_hold *h = &d->holds.records[i];
 		if (atomic_load(&h->state) == FARE_HOLD_FREE)

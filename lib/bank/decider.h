@@ -48,9 +48,10 @@ struct fare_job {
 	uint8_t what;
 	bool is_void;              /* of a look: void or settle */
 	uint16_t slot;
-	struct fare_id incarnation; /* of a look */
+	struct fare_id incarnation; /* of a look, or a charge */
 	struct fare_hold *hold;    /* of a call's charge */
 	bool patient;              /* nobody waits for it: it makes no batch begin sooner */
+	uint32_t answer_n, worker_no; /* of a charge: a file with its answer, of that worker (bank/answer.h); 0: none. What is kept of it is in op.keyed */
 	struct fare_op op;
 	void (*done)(void *arg, struct fare_job *job); /* after the decider took it in; NULL: nobody waits */
 	void *arg;
@@ -117,6 +118,22 @@ struct fare_seen {
 };
 enum { FARE_REFUSED_N = 1024, FARE_STORIES_A_MINUTE = 60 };
 
+/*
+ * An Idempotency-Key in use: its call runs (or is decided and not durable), or was charged within the last day. A call that cost nothing leaves none. In a list of its
+ * own kind: the running ones in any order; those that ended oldest first, as long as the store has them, so one whose key was used anew is among them, too.
+ */
+struct fare_idem {
+	struct fare_idem *next, **prev;
+	uint8_t key[8 + FARE_HASH_N]; /* account, digest of endpoint and key */
+	uint8_t body[FARE_BODY_DIGEST_N];
+	struct fare_id call_id;
+	struct fare_hold *hold;       /* NULL: it has ended, and what follows is valid */
+	struct fare_amount cost;
+	uint64_t ended_ms;
+	bool stored;                  /* its answer is */
+};
+enum { FARE_IDEM_MAX = 1000000 /* in memory: about 200 bytes each */, FARE_IDEM_KEEP_MS = 24 * 3600 * 1000, FARE_FORGET_OPS = 8 /* at a time */ };
+
 struct fare_index { void **at; size_t n; }; /* by id; NULL: none */
 
 struct fare_decider {
@@ -134,6 +151,9 @@ struct fare_decider {
 	uint64_t queued;           /* jobs with the writer */
 	uint64_t catalogue;        /* grows with each change of what is offered */
 	struct fare_ended_call ended[FARE_ENDED_N];
+	struct fare_map idems;     /* by account and digest: what the key leads to now */
+	struct fare_idem *idem_running, *idem_first, **idem_last;
+	size_t idem_count, idem_max;
 	struct fare_refusing refusing[FARE_REFUSING_N];
 	struct fare_seen *seen;    /* owned, by hold; NULL: none yet */
 	struct fare_story *refused; /* owned, FARE_REFUSED_N; NULL: none yet */
@@ -152,6 +172,7 @@ void fare_decider_put_account(struct fare_decider *d, const struct fare_account 
 void fare_decider_put_key(struct fare_decider *d, const struct fare_key *k);
 void fare_decider_put_provider(struct fare_decider *d, const struct fare_provider *p);
 void fare_decider_put_model(struct fare_decider *d, const struct fare_model *m);
+void fare_decider_put_replay(struct fare_decider *d, const struct fare_replay *r); /* at the start alone, before fare_decider_recover */
 
 struct fare_acct *fare_decider_account(const struct fare_decider *d, uint64_t id);
 struct fare_acct *fare_decider_account_named(const struct fare_decider *d, const char *name);
@@ -186,6 +207,9 @@ void fare_decider_durable(struct fare_decider *d, struct fare_job *job);
 struct fare_holds_check { uint64_t live, decided; char first_fault[FARE_NOTE_N]; };
 bool fare_decider_check_holds(struct fare_decider *d, struct fare_holds_check *out);
 
+/* Now and then: lets go of Idempotency-Keys of more than a day ago, the oldest first, some at a time. */
+void fare_decider_forget_keys(struct fare_decider *d);
+
 /* The alarm of an account's fall has been delivered, or given up. */
 void fare_decider_told(struct fare_decider *d, uint64_t account, uint64_t falls);
 
@@ -205,6 +229,13 @@ void fare_decider_raise(struct fare_decider *d, const struct fare_alarm *a);
 bool fare_decider_look(const struct fare_decider *d, const struct fare_admit *ask, struct fare_acct **a, struct fare_key **k, struct fare_admit_answer *answer);
 void fare_decider_decide(struct fare_decider *d, struct fare_worker *w, struct fare_hold *h);
 void fare_decider_queue_charge(struct fare_decider *d, struct fare_hold *h);
+void fare_idem_begin(struct fare_decider *d, struct fare_hold *h); /* of a hold without a key: nothing */
+void fare_idem_end(struct fare_decider *d, const struct fare_hold *h, struct fare_amount cost, uint64_t ended_ms, bool stored); /* durable */
+void fare_idem_forget(struct fare_decider *d, const struct fare_hold *h); /* the key is free again */
+bool fare_idem_judge(const struct fare_decider *d, uint64_t account, const struct fare_admit *ask, struct fare_admit_answer *answer); /* false: refused */
+void fare_idem_sort(struct fare_decider *d); /* after the last fare_decider_put_replay */
+void fare_idem_release(struct fare_decider *d);
+void fare_decider_queue(struct fare_decider *d, struct fare_job *job); /* to the writer */
 void fare_decider_charge(struct fare_acct *a, int64_t nano);    /* signed effect on the balance */
 void fare_decider_give_back(struct fare_acct *a, int64_t nano); /* a debit that was taken and not posted */
 

@@ -149,6 +149,7 @@ static void write_hold(struct fare_decider *d, struct fare_worker *w, uint16_t s
 	h->held_output = g->held_output;
 	h->input_tokens = h->choices = 0;
 	fare_holds_write_live(h);
+	fare_idem_begin(d, h);
 }
 
 static bool grant(struct fare_decider *d, struct fare_worker *w, uint16_t slot, const struct fare_admit *ask, struct fare_acct *a, const struct fare_key *k, const struct fare_model *m,
@@ -179,7 +180,8 @@ static void admit_new(struct fare_decider *d, struct fare_worker *w, uint16_t sl
 	struct fare_key *k;
 	struct fare_model *m = NULL;
 	struct fare_provider *p;
-	bool ok = fare_decider_look(d, ask, &a, &k, &answer) && look_for_model(d, ask, a, k, &m, &p, &answer) && price_call(d, ask, a, m, &answer) && grant(d, w, slot, ask, a, k, m, &answer);
+	bool ok = fare_decider_look(d, ask, &a, &k, &answer) && look_for_model(d, ask, a, k, &m, &p, &answer) && fare_idem_judge(d, a->rec.id, ask, &answer) &&
+	          price_call(d, ask, a, m, &answer) && grant(d, w, slot, ask, a, k, m, &answer);
 	if (ok)
 		fare_decider_granted(d, w->memory[slot].hold, ask, a, own_bound(d, a, m));
 	else

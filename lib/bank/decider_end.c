@@ -21,7 +21,7 @@ static void raise_alarm(struct fare_decider *d, const struct fare_hold *h, enum 
 	fare_decider_raise(d, &(struct fare_alarm){.what = (uint8_t)what, .account = h->account, .call_id = h->call_id, .text = text});
 }
 
-static void submit(struct fare_decider *d, struct fare_job *job)
+void fare_decider_queue(struct fare_decider *d, struct fare_job *job)
 {
 	d->queued++;
 	d->out.post(d->out.ctx, job);
@@ -40,15 +40,21 @@ void fare_decider_queue_charge(struct fare_decider *d, struct fare_hold *h)
 		memcpy(job->op.u.post.model, m->name, sizeof m->name);
 	if (d->stories)
 		fare_decider_story(d, h, &job->op.story);
-	submit(d, job);
+	job->op.keyed.idem = h->idem;
+	memcpy(job->op.keyed.body, h->body, sizeof h->body);
+	job->incarnation = h->incarnation;
+	job->worker_no = h->worker_no;
+	job->answer_n = fare_hold_answer_n(h);
+	fare_decider_queue(d, job);
 }
 
-static void charge_of(struct fare_decider *d, struct fare_worker *w, const struct fare_hold *h, struct fare_charge *c)
+static void charge_of(struct fare_decider *d, struct fare_worker *w, const struct fare_hold *h, struct fare_charge *c, uint32_t *answer_n)
 {
 	const struct fare_model *m = fare_decider_model(d, h->price_version);
 	struct fare_meter_reading reading;
 	if (m && d->out.read_meter(d->out.ctx, w, h->slot, h->call_id, &reading)) {
 		fare_pricing_charge(&reading, &m->price, h->max_input, h->max_output, fare_nano(h->hold_nano), c);
+		*answer_n = reading.answer_n;
 		if (c->flags & FARE_ENTRY_CLAMPED)
 			raise_alarm(d, h, FARE_ALARM_USAGE_CLAMPED, "usage beyond the model's limits was clamped");
 		fare_decider_seen(d, h)->status = (uint16_t)reading.upstream_status;
@@ -65,13 +71,16 @@ void fare_decider_decide(struct fare_decider *d, struct fare_worker *w, struct f
 {
 	struct fare_acct *a = fare_decider_account(d, h->account);
 	struct fare_charge c;
-	charge_of(d, w, h, &c);
+	uint32_t answer_n = 0;
+	charge_of(d, w, h, &c, &answer_n);
 	h->amount_nano = c.amount.nano;
 	h->ending = c.ending;
-	h->flags = c.flags;
+	fare_hold_set_flags(h, c.flags, answer_n);
 	h->usage = c.usage;
 	if (!fare_planted("r5"))
 		fare_holds_write_decided(h);
+	if (fare_planted("idem"))
+		fare_idem_forget(d, h);
 	if (fare_planted("r14"))
 		atomic_store(&h->state, FARE_HOLD_FREE);
 	if (fare_fault("bank_after_decide"))
@@ -97,7 +106,7 @@ static void look_in_ledger(struct fare_decider *d, struct fare_worker *w, uint16
 	job->slot = slot;
 	job->incarnation = w->incarnation;
 	job->op.u.post.call_id = call_id;
-	submit(d, job);
+	fare_decider_queue(d, job);
 }
 
 void fare_decider_end(struct fare_decider *d, struct fare_worker *w, uint16_t slot, struct fare_id call_id, bool is_void)
@@ -147,6 +156,7 @@ static void call_over(struct fare_decider *d, const struct fare_job *job)
 		d->parked++;
 		raise_alarm(d, h, FARE_ALARM_CALL_PARKED, job->op.error);
 	} else {
+		fare_idem_end(d, h, fare_nano(-job->op.u.post.amount.nano), job->op.u.post.time_ms, job->op.applied == FARE_APPLIED && job->op.keyed.answer_n > 0);
 		fare_holds_free(&d->holds, h);
 	}
 	if (a)
@@ -184,7 +194,7 @@ void fare_decider_submit(struct fare_decider *d, struct fare_job *job)
 	bool taken = a && e->amount.nano < 0;
 	if (taken)
 		fare_decider_charge(a, e->amount.nano);
-	submit(d, job);
+	fare_decider_queue(d, job);
 	if (taken)
 		fare_decider_watch(d, a);
 }

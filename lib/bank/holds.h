@@ -22,7 +22,7 @@ struct fare_hold {
 	uint64_t bound_ours;
 	/* Valid when decided. */
 	int64_t amount_nano; /* >= 0 */
-	uint64_t ending, flags;
+	uint64_t ending, flags; /* flags: the upper half is the answer's size, see fare_hold_answer_n */
 	struct fare_usage usage;
 	/* Of a farebox before store format 3 these are zero. */
 	struct fare_hash idem; /* as in struct fare_admit */
@@ -30,6 +30,10 @@ struct fare_hold {
 	uint64_t held_output, input_tokens, choices; /* of a hold that grows: what it is for now; held_output 0: it does not grow */
 };
 _Static_assert(sizeof(struct fare_hold) == 256, "the layout of holds is fixed");
+
+/* Bytes of the answer that the worker has left in the run folder (bank/answer.h); 0: none. Valid when decided. */
+static inline uint32_t fare_hold_answer_n(const struct fare_hold *h) { return (uint32_t)(h->flags >> 32); }
+static inline void fare_hold_set_flags(struct fare_hold *h, uint16_t flags, uint32_t answer_n) { h->flags = flags | (uint64_t)answer_n << 32; }
 
 struct fare_holds {
 	struct fare_hold *records;

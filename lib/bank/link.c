@@ -148,7 +148,7 @@ static int slot_take(struct fare_link *l, struct fare_id call_id)
 static void meter_begin(struct fare_meter_slot *m, struct fare_id call_id)
 {
 	atomic_store_explicit(&m->state, FARE_METER_IDLE, memory_order_release);
-	_Atomic uint64_t *zero[] = {&m->ending, &m->flags, &m->input, &m->output, &m->cached, &m->cache_write, &m->reasoning, &m->received, &m->relayed_text, &m->prompt_text, &m->upstream_status};
+	_Atomic uint64_t *zero[] = {&m->ending, &m->flags, &m->input, &m->output, &m->cached, &m->cache_write, &m->reasoning, &m->received, &m->relayed_text, &m->prompt_text, &m->upstream_status, &m->answer};
 	for (size_t i = 0; i < FARE_ARRAY_N(zero); i++)
 		atomic_store_explicit(zero[i], 0, memory_order_release);
 	memcpy(m->call_id, call_id.b, sizeof m->call_id);

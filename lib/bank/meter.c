@@ -11,6 +11,7 @@
 
 #include "base/clock.h"
 #include "base/num.h"
+#include "store/records.h"
 #include "bank/meter.h"
 
 static const char magic[8] = {'F', 'B', 'M', 'E', 'T', 'E', 'R', '1'};
@@ -124,7 +125,8 @@ static bool sane(const struct fare_meter_slot *s)
 	if (atomic_load(&s->flags) & ~(uint64_t)(FARE_METER_REPORTED | FARE_METER_CLAMPED))
 		return false;
 	return atomic_load(&s->input) <= most && atomic_load(&s->output) <= most && atomic_load(&s->cached) <= most && atomic_load(&s->cache_write) <= most &&
-	       atomic_load(&s->reasoning) <= most && atomic_load(&s->received) <= INT64_MAX && atomic_load(&s->relayed_text) <= INT64_MAX && atomic_load(&s->prompt_text) <= INT64_MAX && atomic_load(&s->upstream_status) <= 999;
+	       atomic_load(&s->reasoning) <= most && atomic_load(&s->received) <= INT64_MAX && atomic_load(&s->relayed_text) <= INT64_MAX && atomic_load(&s->prompt_text) <= INT64_MAX && atomic_load(&s->upstream_status) <= 999 &&
+	       atomic_load(&s->answer) <= FARE_ANSWER_MAX;
 }
 
 bool fare_meter_read(int fd, unsigned slot, struct fare_id expected, struct fare_meter_reading *out)
@@ -137,6 +139,7 @@ bool fare_meter_read(int fd, unsigned slot, struct fare_id expected, struct fare
 		return false;
 	out->state = atomic_load(&s.state);
 	out->ending = (uint8_t)(out->state == FARE_METER_FINAL ? atomic_load(&s.ending) : FARE_ENDING_NONE);
+	out->answer_n = (uint32_t)(out->state == FARE_METER_FINAL ? atomic_load(&s.answer) : 0);
 	out->flags = atomic_load(&s.flags);
 	out->received = atomic_load(&s.received);
 	out->relayed_text = atomic_load(&s.relayed_text);

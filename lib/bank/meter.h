@@ -27,7 +27,8 @@ struct fare_meter_slot {
 	_Atomic uint64_t relayed_text; /* bytes of text relayed (unescaped): an estimate of output counts four a token, rounded down */
 	_Atomic uint64_t prompt_text;  /* likewise of input */
 	_Atomic uint64_t upstream_status; /* of the upstream's answer; 0: none came */
-	uint64_t reserved[2];
+	_Atomic uint64_t answer;       /* bytes of the answer's file (bank/answer.h), stored before `final`; 0: there is none */
+	uint64_t reserved[1];
 };
 _Static_assert(sizeof(struct fare_meter_slot) == 128, "the meter's layout is fixed");
 
@@ -38,6 +39,7 @@ struct fare_meter_reading {
 	uint8_t ending;
 	uint64_t flags, received, relayed_text, prompt_text, upstream_status;
 	struct fare_usage usage;
+	uint32_t answer_n; /* in `final` */
 };
 
 /* A file is RUN/meter.WORKER.INCARNATION: a head of 128 bytes, then the slots. */

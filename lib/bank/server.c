@@ -77,6 +77,8 @@ static bool load_key(void *d, const struct fare_key *k) { fare_decider_put_key(d
 static bool load_provider(void *d, const struct fare_provider *p) { fare_decider_put_provider(d, p); return true; }
 static bool load_model(void *d, const struct fare_model *m) { fare_decider_put_model(d, m); return true; }
 
+static bool load_replay(void *d, const struct fare_replay *r) { fare_decider_put_replay(d, r); return true; }
+
 static bool load_books(struct fare_bank *b)
 {
 	struct fare_decider *d = &b->d;
@@ -86,7 +88,7 @@ static bool load_books(struct fare_bank *b)
 	fare_decider_time(d, head.time_ms);
 	fare_bank_now(b);
 	return fare_books_each_account(b->books, load_account, d) == 0 && fare_books_each_key(b->books, load_key, d) == 0 &&
-	       fare_books_each_provider(b->books, load_provider, d) == 0 && fare_books_each_model(b->books, load_model, d) == 0;
+	       fare_books_each_provider(b->books, load_provider, d) == 0 && fare_books_each_model(b->books, load_model, d) == 0 && fare_books_each_replay(b->books, load_replay, d) == 0;
 }
 
 static int has_entry(void *bank, struct fare_id call_id)
@@ -171,6 +173,7 @@ static void on_tick(void *arg)
 		fare_call_sweep(b);
 	fare_bank_publish(b);
 	fare_space_tick(b);
+	fare_decider_forget_keys(&b->d);
 	fare_alarms_tick(b);
 	if (is_idle(b)) {
 		fare_log(FARE_INFO, "idle: leaving");

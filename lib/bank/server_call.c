@@ -14,6 +14,7 @@
 #include "base/fault.h"
 #include "base/fs.h"
 #include "base/log.h"
+#include "bank/answer.h"
 #include "bank/server_inner.h"
 
 enum { CONNS_MAX = 256, READS_AT_ONCE = 64, BACKLOG = 128, MADE_IN_S = 60 };
@@ -314,17 +315,42 @@ static bool is_dead(struct fare_bank *b, struct fare_worker *w)
 	return fare_meter_is_dead(w->meter_fd);
 }
 
+static bool has_hold(const struct fare_decider *d, struct fare_id call_id)
+{
+	for (uint32_t i = 0; i < d->holds.count; i++)
+		if (atomic_load(&d->holds.records[i].state) != FARE_HOLD_FREE && fare_id_eq(d->holds.records[i].call_id, call_id))
+			return true;
+	return false;
+}
+
+/* Answers that nobody will keep. The writer removes those of workers that are connected. */
+static void sweep_answer(struct fare_bank *b, const char *name)
+{
+	struct fare_id call_id, incarnation;
+	char path[FARE_PATH_N];
+	if (!fare_answer_name_parse(name, &call_id, &incarnation))
+		return;
+	const struct fare_worker *w = fare_decider_worker(&b->d, incarnation);
+	if (!(w && w->conn) && !has_hold(&b->d, call_id) && fare_path(path, sizeof path, b->conf.run, name))
+		unlink(path);
+}
+
 void fare_call_bury(struct fare_bank *b)
 {
+	bool buried = false;
 	for (struct fare_worker *w = b->d.workers, *next; w; w = next) {
 		next = w->next;
 		if (w->conn)
 			continue;
 		if (!w->dead && (is_dead(b, w) || fare_planted("closed_is_dead")))
 			fare_decider_dead(&b->d, w);
-		if (w->dead && w->holds == 0)
+		if (w->dead && w->holds == 0) {
 			remove_meter(b, w);
+			buried = true;
+		}
 	}
+	if (buried)
+		fare_call_sweep(b);
 }
 
 /* Got its lock: nobody writes it any more. One that is being made under another name may not be locked yet: it is left alone for a minute. */
@@ -351,6 +377,7 @@ void fare_call_sweep(struct fare_bank *b)
 		struct fare_id incarnation;
 		unsigned no;
 		bool being_made = fare_span_starts(fare_span_of(e->d_name), "new.");
+		sweep_answer(b, e->d_name);
 		if (!fare_meter_name_parse(e->d_name + (being_made ? 4 : 0), &no, &incarnation) || fare_decider_worker(&b->d, incarnation))
 			continue;
 		if (fare_path(path, sizeof path, b->conf.run, e->d_name) && is_left_over(path, being_made))

@@ -8,13 +8,14 @@
 
 #include "base/fault.h"
 #include "base/log.h"
+#include "bank/answer.h"
 #include "bank/server_inner.h"
 
 /*
  * Nobody waits for a call's entry: under load batches of such begin BATCH_GAP_MS apart (sooner when BATCH_ENOUGH have come), because a flush costs the same for one as for
  * many. What somebody waits for is written at once.
  */
-enum { BATCH_MAX = 8192, BATCH_ENOUGH = 256, BATCH_GAP_MS = 5, CHECKPOINT_S = 60 };
+enum { BATCH_MAX = 8192, BATCH_ENOUGH = 256, BATCH_GAP_MS = 5, CHECKPOINT_S = 60, BATCH_ANSWERS_MAX = 16 * 1024 * 1024 /* the store locks each page of them */ };
 
 struct batch {
 	struct fare_post_node node;
@@ -61,8 +62,11 @@ static struct fare_job *take(struct fare_writer *w, const struct timespec *not_b
 		pthread_cond_wait(&w->more, &w->lock);
 	struct fare_job *first = w->first, *last = first;
 	unsigned n = first ? 1 : 0;
-	for (; last && last->next && n < BATCH_MAX; n++)
+	size_t answers = first ? first->answer_n : 0;
+	for (; last && last->next && n < BATCH_MAX && answers < BATCH_ANSWERS_MAX; n++) {
 		last = last->next;
+		answers += last->answer_n;
+	}
 	w->waiting -= n;
 	w->hurry = w->hurry && w->waiting;
 	if (last) {
@@ -86,8 +90,37 @@ static void look(struct fare_books *books, struct fare_job *job)
 	job->op.applied = r > 0 ? FARE_ALREADY : FARE_APPLIED;
 }
 
-static void write_batch(struct fare_books *books, struct fare_job *first)
+/* Answers that are to be kept: before the batch begins, so that nobody waits for them. */
+static void read_answers(const char *run, struct fare_job *first)
 {
+	for (struct fare_job *job = first; job; job = job->next) {
+		const struct fare_entry *e = &job->op.u.post;
+		if (job->answer_n == 0 || e->amount.nano == 0)
+			continue;
+		job->op.keyed.answer = fare_answer_read(run, e->call_id, job->incarnation, job->worker_no, job->answer_n);
+		if (job->op.keyed.answer)
+			job->op.keyed.answer_n = job->answer_n;
+		else
+			fare_log(FARE_WARN, "the answer of a call cannot be kept: its file is not there, or not what its worker said");
+	}
+}
+
+/* Durable, with the entries. A parked charge keeps its file: the next bank tries again. */
+static void drop_answers(const char *run, struct fare_job *first)
+{
+	for (struct fare_job *job = first; job; job = job->next) {
+		if (job->answer_n == 0)
+			continue;
+		free((char *)(uintptr_t)job->op.keyed.answer);
+		job->op.keyed.answer = NULL;
+		if (job->op.applied != FARE_REFUSED_OP)
+			fare_answer_remove(run, job->op.u.post.call_id, job->incarnation);
+	}
+}
+
+static void write_batch(struct fare_books *books, const char *run, struct fare_job *first)
+{
+	read_answers(run, first);
 	if (fare_books_begin(books) != 0)
 		store_failed("begin");
 	for (struct fare_job *job = first; job; job = job->next)
@@ -98,6 +131,7 @@ static void write_batch(struct fare_books *books, struct fare_job *first)
 			atomic_store(&job->hold->state, FARE_HOLD_FREE);
 	if (fare_books_commit(books) != 0)
 		store_failed("commit");
+	drop_answers(run, first);
 	for (struct fare_job *job = first; job; job = job->next)
 		if (job->what == FARE_JOB_LOOK)
 			look(books, job);
@@ -119,7 +153,7 @@ static void *write_all(void *bank)
 			next.tv_sec++;
 			next.tv_nsec -= 1000000000L;
 		}
-		write_batch(b->books, first);
+		write_batch(b->books, b->conf.run, first);
 		struct batch *batch = fare_alloc(sizeof *batch);
 		*batch = (struct batch){.node.fn = batch_durable, .bank = b, .first = first};
 		fare_loop_post(b->loop, &batch->node);

@@ -31,6 +31,7 @@ static const char *const table_names[FARE_TABLE_N] = {
 	[FARE_TABLE_PROVIDERS] = "providers", [FARE_TABLE_MODELS] = "models", [FARE_TABLE_LEDGER] = "ledger", [FARE_TABLE_CALLS] = "calls", [FARE_TABLE_REFS] = "refs",
 	[FARE_TABLE_BATCHES] = "batches", [FARE_TABLE_SEALS] = "seals", [FARE_TABLE_USAGE] = "usage",
 	[FARE_TABLE_STORIES] = "stories",
+	[FARE_TABLE_REPLAYS] = "replays", [FARE_TABLE_ANSWERS] = "answers",
 };
 
 const char *fare_table_name(enum fare_table t) { return (unsigned)t < FARE_TABLE_N ? table_names[t] : ""; }

@@ -12,7 +12,7 @@
 #include "money/price.h"
 #include "store/store.h"
 
-enum { FARE_NAME_N = 128, FARE_URL_N = 512, FARE_NOTE_N = 256, FARE_GLOBS_N = 512 };
+enum { FARE_BODY_DIGEST_N = 16, FARE_NAME_N = 128, FARE_URL_N = 512, FARE_NOTE_N = 256, FARE_GLOBS_N = 512 };
 
 struct fare_account {
 	uint64_t id;              /* 1.. ; 0: the house's own chain (outage, restored), which no list shows */
@@ -150,6 +150,22 @@ struct fare_story {
 	char ip[FARE_STORY_IP_N]; /* the address that the key does not allow; "": that was not it */
 	struct fare_id earlier;   /* the call that has the idempotency key */
 };
+/*
+ * A charged call that came with an Idempotency-Key, for a day from its end: the key then leads to this call and is never charged again. Its answer is beside it, in parts,
+ * or was not kept.
+ */
+enum { FARE_ANSWER_MAX = 256 * 1024, FARE_ANSWER_PART_N = 3900 /* with its record's head it fits a page of its own */, FARE_ANSWER_PARTS_MAX = FARE_ANSWER_MAX / FARE_ANSWER_PART_N + 1 };
+struct fare_replay {
+	struct fare_id call_id;
+	uint64_t account;
+	struct fare_hash idem;    /* of endpoint and key */
+	uint8_t body[FARE_BODY_DIGEST_N];
+	struct fare_amount cost;  /* > 0 */
+	uint64_t ended_ms;        /* its entry's time */
+	uint32_t answer_n;        /* bytes; 0: not kept */
+	struct fare_hash answer;  /* SHA-256 of them; zero when not kept */
+};
+struct fare_answer_part { uint32_t n; uint8_t bytes[FARE_ANSWER_PART_N]; };
 
 /* Where an entry is. */
 struct fare_place { uint64_t account, number; };
@@ -218,6 +234,12 @@ int fare_story_get(struct fare_view *v, struct fare_id call_id, struct fare_stor
 int fare_story_put(struct fare_view *v, const struct fare_story *s, bool fresh) FARE_MUST; /* fresh: THERE when the call has one */
 int fare_story_del(struct fare_view *v, struct fare_id call_id) FARE_MUST; /* OK, NONE, FAILED */
 int fare_story_walk(struct fare_view *v, struct fare_id from, int (*fn)(void *, const struct fare_story *), void *arg) FARE_MUST;
+int fare_replay_get(struct fare_view *v, struct fare_id call_id, struct fare_replay *out) FARE_MUST;
+int fare_replay_put(struct fare_view *v, const struct fare_replay *r, const char *answer) FARE_MUST; /* fresh; with the parts of its answer (answer_n bytes) */
+int fare_replay_del(struct fare_view *v, struct fare_id call_id) FARE_MUST; /* and its answer; NONE: not there */
+int fare_replay_walk(struct fare_view *v, int (*fn)(void *, const struct fare_replay *), void *arg) FARE_MUST; /* by call id */
+int fare_answer_part_get(struct fare_view *v, struct fare_id call_id, uint16_t part, struct fare_answer_part *out) FARE_MUST;
+int fare_answer_part_walk(struct fare_view *v, int (*fn)(void *, struct fare_id call_id, uint16_t part), void *arg) FARE_MUST;
 
 /* The greatest id (price version, seal number) of a table keyed by one; 0 when it is empty. */
 int fare_table_last(struct fare_view *v, enum fare_table t, uint64_t *id) FARE_MUST;

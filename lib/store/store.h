@@ -31,6 +31,8 @@ enum fare_table {
 	FARE_TABLE_USAGE,     /* account, day, key, model -> totals */
 	/* Since format 3: a store of before has none of these, and gets them when it is opened. */
 	FARE_TABLE_STORIES,   /* call id -> what why tells; they expire */
+	FARE_TABLE_REPLAYS,   /* call id -> what its Idempotency-Key was, and of its answer; for a day */
+	FARE_TABLE_ANSWERS,   /* call id, part -> bytes of its answer; likewise */
 	FARE_TABLE_N
 };
 const char *fare_table_name(enum fare_table t);

@@ -14,12 +14,13 @@
 #include "bank/decider.h"
 #include "base/log.h"
 
-enum { SIM_NUMBERS = 2 /* workers at a time */, SIM_SLOTS = 3, SIM_LIVES = 12, SIM_CALLS = 64, SIM_ACCOUNTS = 2, SIM_HOLDS = 16, SIM_LEDGER = 256, SIM_CREDITS = 16, SIM_QUEUE = 256, SIM_MARK = 15 /* low balance */ };
+enum { SIM_NUMBERS = 2 /* workers at a time */, SIM_SLOTS = 3, SIM_LIVES = 12, SIM_CALLS = 64, SIM_ACCOUNTS = 2, SIM_HOLDS = 16, SIM_LEDGER = 256, SIM_CREDITS = 16, SIM_QUEUE = 256, SIM_MARK = 15 /* low balance */, SIM_KEYS = 3 /* Idempotency-Keys of an account */ };
 
 /* What really happened to a call, whatever the bank thinks. */
 struct sim_call {
 	struct fare_id id;
 	uint64_t account;
+	unsigned key;    /* Idempotency-Key, 1..; 0: none */
 	bool admitted;   /* a hold was written */
 	bool upstream;   /* the first byte went out */
 	bool final;      /* the worker saw its end */
@@ -29,7 +30,7 @@ struct sim_call {
 };
 
 enum sim_said { SIM_HELLO = 1, SIM_ADMIT, SIM_SETTLE, SIM_VOID, SIM_WELCOME, SIM_GRANT, SIM_REFUSE, SIM_ACK };
-struct sim_message { uint8_t said; uint16_t slot; struct fare_id id; uint64_t account; unsigned listed_n; struct fare_listed listed[SIM_SLOTS]; };
+struct sim_message { uint8_t said; uint16_t slot; struct fare_id id; uint64_t account; unsigned key, listed_n; struct fare_listed listed[SIM_SLOTS]; };
 struct sim_queue { struct sim_message at[SIM_QUEUE]; unsigned first, n; };
 
 /* One connection. Either end may be closed; what was said before can still be read at the other. */
@@ -75,6 +76,7 @@ struct sim {
 
 	/* The store: entries in order; what a process kill leaves, and what a power cut leaves. */
 	struct fare_entry ledger[SIM_LEDGER];
+	struct fare_replay replays[SIM_LEDGER]; /* of these entries; account 0: none */
 	unsigned ledger_n, durable_n;
 	struct sim_low { uint64_t falls; uint8_t low; } low[SIM_ACCOUNTS + 1], low_durable[SIM_ACCOUNTS + 1]; /* of accounts' records */
 

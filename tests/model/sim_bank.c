@@ -33,12 +33,27 @@ static void check_ack(struct sim *s, struct fare_id id)
 	}
 }
 
+/* Who is told that his key was used: there is such a call, it was charged, and that will not be undone. */
+static void check_refusal(struct sim *s, struct fare_id id, const struct fare_admit_answer *a)
+{
+	if (a->refused < FARE_IDEM_IN_FLIGHT || a->refused > FARE_IDEM_REPLAY)
+		return;
+	const struct sim_call *c = sim_call_of(s, id), *earlier = sim_call_of(s, a->numbers.earlier);
+	SIM_MUST(s, c->key && earlier->key == c->key && earlier->account == c->account && earlier != c);
+	if (a->refused == FARE_IDEM_IN_FLIGHT)
+		return;
+	const struct fare_entry *e = entry_of(s, a->numbers.earlier);
+	SIM_MUST(s, e && e->amount.nano < 0 && a->numbers.cost.nano == -e->amount.nano && ((unsigned)(e - s->ledger) < s->durable_n || sim_without(s, "flush") || sim_without(s, "r6")));
+	SIM_MUST(s, (a->refused == FARE_IDEM_REPLAY) == (s->replays[e - s->ledger].answer_n > 0));
+}
+
 static void tell(void *ctx, struct fare_worker *w, enum fare_msg_type type, uint16_t slot, struct fare_id id, const struct fare_admit_answer *answer)
 {
 	struct sim *s = ctx;
 	struct sim_conn *c = w->conn;
 	uint8_t said = type == FARE_MSG_GRANT ? SIM_GRANT : type == FARE_MSG_REFUSE ? SIM_REFUSE : type == FARE_MSG_ACK ? SIM_ACK : SIM_WELCOME;
-	(void)answer;
+	if (said == SIM_REFUSE)
+		check_refusal(s, id, answer);
 	if (said == SIM_GRANT)
 		sim_call_of(s, id)->admitted = true;
 	if (said == SIM_ACK)
@@ -119,6 +134,9 @@ static void load(struct sim *s)
 		fare_decider_put_account(&s->d, &a);
 		fare_decider_put_key(&s->d, &k);
 	}
+	for (unsigned i = 0; i < s->ledger_n; i++)
+		if (s->replays[i].account)
+			fare_decider_put_replay(&s->d, &s->replays[i]);
 }
 
 /* As the holds file is found: free records listed anew. */
@@ -222,6 +240,8 @@ static bool on_message(struct sim *s, struct sim_conn *c, struct sim_message *m)
 	if (m->said == SIM_ADMIT) {
 		struct fare_admit ask = {.call_id = m->id, .endpoint = FARE_CHAT, .model = "m", .prompt_bytes = 8, .text_bytes = 8, .choices = 1, .bound = 10};
 		key_of(m->account, &ask.key);
+		if (m->key)
+			fare_sha256(&m->key, sizeof m->key, &ask.idem);
 		fare_decider_admit(&s->d, c->w, m->slot, &ask);
 	} else {
 		fare_decider_end(&s->d, c->w, m->slot, m->id, m->said == SIM_VOID);
@@ -288,6 +308,11 @@ static void apply(struct sim *s, struct fare_job *job)
 	/* A call's charge meets an entry only when a rule was broken: a new bank has freed those holds. */
 	SIM_MUST(s, !job->hold || !entry_of(s, e->call_id));
 	SIM_MUST(s, s->ledger_n < SIM_LEDGER);
+	s->replays[s->ledger_n] = (struct fare_replay){.account = 0};
+	if (job->hold && sim_call_of(s, e->call_id)->key && e->amount.nano < 0) {
+		job->op.keyed.answer_n = job->answer_n;
+		s->replays[s->ledger_n] = (struct fare_replay){.call_id = e->call_id, .account = e->account, .idem = job->op.keyed.idem, .cost = fare_nano(-e->amount.nano), .ended_ms = e->time_ms, .answer_n = job->answer_n};
+	}
 	s->ledger[s->ledger_n++] = *e;
 }
 

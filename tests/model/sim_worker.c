@@ -7,7 +7,7 @@ static void say_slot(struct sim *s, struct sim_life *l, unsigned slot)
 	uint8_t said = k->state == SIM_WAIT ? SIM_ADMIT : k->state == SIM_SETTLING ? SIM_SETTLE : k->state == SIM_VOIDING ? SIM_VOID : 0;
 	if (!said || !l->conn)
 		return;
-	sim_push(s, &l->conn->up, &(struct sim_message){.said = said, .slot = (uint16_t)slot, .id = k->call->id, .account = k->call->account});
+	sim_push(s, &l->conn->up, &(struct sim_message){.said = said, .slot = (uint16_t)slot, .id = k->call->id, .account = k->call->account, .key = k->call->key});
 	k->told = true;
 }
 
@@ -73,6 +73,8 @@ bool sim_worker_call(struct sim *s, struct sim_life *l)
 		return false;
 	struct sim_call *c = &s->calls[s->calls_n++];
 	*c = (struct sim_call){.id = sim_id(s), .account = 1 + sim_dice(s, SIM_ACCOUNTS)};
+	if (sim_dice(s, 2))
+		c->key = 1 + sim_dice(s, SIM_KEYS);
 	l->meter[slot] = (struct fare_meter_reading){.call_id = c->id, .state = FARE_METER_IDLE};
 	l->slots[slot].call = c;
 	become(s, l, slot, SIM_WAIT);
@@ -98,6 +100,7 @@ static void run_on(struct sim *s, struct sim_life *l, unsigned slot)
 		m->usage = (struct fare_usage){.output = c->tokens};
 		m->flags = FARE_METER_REPORTED;
 		m->ending = FARE_COMPLETE;
+		m->answer_n = c->key ? sim_dice(s, 2) : 0;
 		m->state = FARE_METER_FINAL;
 		c->final = true;
 		become(s, l, slot, SIM_SETTLING);

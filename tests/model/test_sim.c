@@ -3,6 +3,7 @@
  * that die between any two steps, also of the decider's own; some with a power cut. At the end of each nothing is broken any more, and all must come to rest. Then:
  *   no alarm of a low balance comes before its fall is durable, or again after it is durable that it was told; an account that is low at the end was told of;
  *   no call has two entries; each admitted call has one (but for those in flight at a power cut), at what the upstream gave when its end was seen, else at no more;
+ *   of the calls of one Idempotency-Key at most one was charged; who was told of an earlier call was told the truth;
  *   no hold is left, each account has what its ledger says and was never below zero; what was acknowledged is there; no alarm was raised.
  * A history that fails is told by its seed: --seed S --histories 1 --trace shows each step. Default: FAREBOX_SIM_HISTORIES, else 20000, from a seed that is printed.
  */
@@ -282,8 +283,20 @@ static void judge_call(struct sim *s, const struct sim_call *c)
 	SIM_MUST(s, !c->final || entries == 0 || charged == (int64_t)c->tokens);
 }
 
+static void judge_keys(struct sim *s)
+{
+	unsigned charged[SIM_ACCOUNTS + 1][SIM_KEYS + 1] = {{0}};
+	for (unsigned i = 0; i < s->ledger_n; i++) {
+		const struct fare_entry *e = &s->ledger[i];
+		const struct sim_call *c = e->kind == FARE_KIND_CALL && e->amount.nano < 0 ? sim_call_of(s, e->call_id) : NULL;
+		if (c && c->key)
+			SIM_MUST(s, ++charged[c->account][c->key] == 1);
+	}
+}
+
 static void judge(struct sim *s)
 {
+	judge_keys(s);
 	for (unsigned i = 0; i < s->calls_n; i++)
 		judge_call(s, &s->calls[i]);
 	for (unsigned i = 0; i < s->credits_n; i++) {

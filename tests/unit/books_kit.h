@@ -127,6 +127,24 @@ static inline struct fare_op kit_call(uint64_t account, uint64_t id, uint64_t ve
 	return op;
 }
 
+/* The same, with an Idempotency-Key; answer NULL: not kept. */
+static inline struct fare_op kit_keyed(struct fare_op op, unsigned key, const char *answer, uint32_t n)
+{
+	fare_sha256(&key, sizeof key, &op.keyed.idem);
+	op.keyed.body[0] = 5;
+	op.keyed.answer = answer;
+	op.keyed.answer_n = answer ? n : 0;
+	return op;
+}
+
+static inline bool kit_take_replay(void *arg, const struct fare_replay *r)
+{
+	struct { struct fare_replay r[8]; unsigned n; } *to = arg;
+	assert_true(to->n < FARE_ARRAY_N(to->r));
+	to->r[to->n++] = *r;
+	return true;
+}
+
 /* Account 1 (acme), provider 1, model version 1 at one nano an input token and two an output token, key 1. */
 static inline struct fare_books *kit_books(const char *home)
 {

@@ -26,6 +26,8 @@ struct world {
 	unsigned meter_n;
 	struct fare_entry ledger[METERS];
 	unsigned ledger_n;
+	struct fare_replay replays[METERS]; /* of the ledger's calls; account 0: none */
+	unsigned expired_n;
 	struct fare_alarm alarms[16];
 	unsigned alarm_n;
 	struct fare_account stored; /* of account 1: its mark, and what the writer has of its falls */
@@ -90,8 +92,20 @@ static inline void write_all(struct world *x)
 		const struct fare_entry *e = &job->op.u.post;
 		bool call = job->what == FARE_JOB_LOOK || job->hold;
 		job->op.applied = call && entry_of(x, e->call_id) ? FARE_ALREADY : FARE_APPLIED;
-		if (job->hold && job->op.applied == FARE_APPLIED)
+		if (job->hold && job->op.applied == FARE_APPLIED) {
+			job->op.keyed.answer_n = e->amount.nano ? job->answer_n : 0; /* as the writer, with a file as said */
+			if (e->amount.nano) {
+				x->replays[x->ledger_n] = (struct fare_replay){.call_id = e->call_id, .account = e->account, .idem = job->op.keyed.idem, .cost = fare_nano(-e->amount.nano), .ended_ms = e->time_ms, .answer_n = job->answer_n};
+				memcpy(x->replays[x->ledger_n].body, job->op.keyed.body, FARE_BODY_DIGEST_N);
+			}
 			x->ledger[x->ledger_n++] = *e;
+		}
+		for (uint32_t i = 0; job->op.type == FARE_OP_FORGET && i < job->op.u.forget.count; i++) {
+			for (unsigned k = 0; k < x->ledger_n; k++)
+				if (fare_id_eq(x->ledger[k].call_id, job->op.u.forget.calls[i]))
+					x->replays[k].account = 0;
+			x->expired_n++;
+		}
 		if (job->op.type == FARE_OP_ACCOUNT_LOW) {
 			x->stored.low = job->op.u.account.low;
 			x->stored.falls = job->op.u.account.falls;
@@ -128,6 +142,10 @@ static inline void bank_restarts(struct world *x)
 			x->d.holds.free[n++] = i;
 	x->d.holds.used = HOLDS - n;
 	x->told_n = 0;
+	static const struct fare_hash no_key;
+	for (unsigned i = 0; i < x->ledger_n; i++)
+		if (x->replays[i].account && memcmp(&x->replays[i].idem, &no_key, sizeof no_key) != 0)
+			fare_decider_put_replay(&x->d, &x->replays[i]);
 	assert_true(fare_decider_recover(&x->d, has_entry, x));
 }
 

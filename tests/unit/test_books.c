@@ -530,12 +530,77 @@ static void test_epoch(void **state)
 	assert_memory_not_equal(epoch, epoch2, sizeof epoch);
 }
 
+struct replays { struct fare_replay r[8]; unsigned n; };
+
+static struct replays replays_now(void)
+{
+	struct replays all = {.n = 0};
+	assert_int_equal(fare_books_each_replay(b, kit_take_replay, &all), 0);
+	return all;
+}
+
+static void check_answer(uint64_t id, const char *answer, uint32_t n)
+{
+	struct fare_answer_part part;
+	uint32_t at = 0, total;
+	for (uint16_t i = 0; at < n; i++) {
+		assert_int_equal(fare_books_answer_part(b, 1, kit_id(id), i, &part, &total), 1);
+		assert_int_equal(total, n);
+		assert_true(part.n > 0 && part.n <= n - at);
+		assert_memory_equal(part.bytes, answer + at, part.n);
+		at += part.n;
+	}
+	assert_int_equal(fare_books_answer_part(b, 1, kit_id(id), (uint16_t)(n / FARE_ANSWER_PART_N + 1), &part, &total), 0);
+	assert_int_equal(fare_books_answer_part(b, 2, kit_id(id), 0, &part, &total), 0); /* another account's */
+}
+
+/* A charged call's key and answer are there with its entry; a free one's are not; what has expired is gone, parts and all. */
+static void test_replays(void **state)
+{
+	(void)state;
+	static char large[FARE_ANSWER_MAX];
+	for (size_t i = 0; i < sizeof large; i++)
+		large[i] = (char)(i * 31 + i / 3900);
+	struct fare_op ops[] = {kit_money(1, 5000, "", 1000), kit_keyed(kit_call(1, 1, 1, 10, 5, 20, 2000), 1, "small", 5), kit_keyed(kit_call(1, 2, 1, 10, 5, 20, 3000), 2, large, sizeof large),
+		kit_keyed(kit_call(1, 3, 1, 10, 5, 20, 3000), 3, NULL, 0), kit_keyed(kit_call(1, 4, 1, 0, 0, 0, 4000), 4, "free", 4), kit_call(1, 5, 1, 10, 5, 20, 4000),
+		kit_keyed(kit_call(1, 6, 1, 10, 5, 20, 4000), 1, large, FARE_ANSWER_PART_N), kit_keyed(kit_call(1, 1, 1, 10, 5, 20, 5000), 9, "twice", 5)};
+	for (size_t i = 0; i < FARE_ARRAY_N(ops); i++)
+		assert_int_equal(kit_one(b, &ops[i]), i < FARE_ARRAY_N(ops) - 1 ? FARE_APPLIED : FARE_ALREADY);
+	reopen();
+	struct replays all = replays_now();
+	assert_int_equal(all.n, 4);
+	const struct fare_replay *r = &all.r[0];
+	assert_true(fare_id_eq(r->call_id, kit_id(1)) && r->account == 1 && r->cost.nano == 20 && r->ended_ms == 2000 && r->answer_n == 5 && r->body[0] == 5);
+	assert_memory_equal(&r->idem, &ops[1].keyed.idem, sizeof r->idem);
+	assert_int_equal(all.r[2].answer_n, 0);
+	check_answer(1, "small", 5);
+	check_answer(2, large, sizeof large);
+	check_answer(6, large, FARE_ANSWER_PART_N);
+	struct fare_verify v;
+	assert_int_equal(fare_books_verify(b, &v), 0);
+	assert_true(v.ok);
+	struct fare_op expire = {.type = FARE_OP_FORGET, .u.forget = {.count = 4, .calls = {kit_id(2), kit_id(3), kit_id(99), kit_id(5)}}};
+	assert_int_equal(kit_one(b, &expire), FARE_APPLIED);
+	assert_int_equal(kit_one(b, &expire), FARE_APPLIED);
+	reopen();
+	all = replays_now();
+	assert_int_equal(all.n, 2);
+	assert_true(fare_id_eq(all.r[0].call_id, kit_id(1)) && fare_id_eq(all.r[1].call_id, kit_id(6)));
+	struct fare_answer_part part;
+	uint32_t total;
+	assert_int_equal(fare_books_answer_part(b, 1, kit_id(2), 0, &part, &total), 0);
+	assert_int_equal(fare_books_verify(b, &v), 0);
+	assert_true(v.ok);
+	struct fare_entry e;
+	assert_int_equal(fare_books_find_call(b, kit_id(2), &e), 1); /* the ledger never expires */
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 		T(test_money), T(test_call_twice), T(test_ref_twice), T(test_refused_posts), T(test_overflow), T(test_free_and_over), T(test_time_and_outage),
-		T(test_accounts_and_keys), T(test_catalogue), T(test_export), T(test_known_hashes), T(test_usage), T(test_usage_by), T(test_empty_batch), T(test_epoch),
+		T(test_accounts_and_keys), T(test_catalogue), T(test_export), T(test_known_hashes), T(test_usage), T(test_usage_by), T(test_empty_batch), T(test_epoch), T(test_replays),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

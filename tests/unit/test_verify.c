@@ -571,10 +571,10 @@ static void test_any_page(void **state)
 
 static atomic_bool writing;
 
-/* Batches on few accounts, over many days, a new account now and then. */
+/* Batches on few accounts, over many days, a new account now and then; every other call with a key, which expires soon. */
 static void *write_on(void *arg)
 {
-	static char name[16];
+	static char name[16], answer[FARE_ANSWER_PART_N + 1000];
 	uint64_t id = 1000, time_ms = 4 * (uint64_t)FARE_DAY_MS, accounts = 2;
 	(void)arg;
 	for (int i = 0; i < 400; i++) {
@@ -582,9 +582,13 @@ static void *write_on(void *arg)
 		for (int j = 0; j < 8; j++) {
 			struct fare_op op = kit_call(1 + id % accounts, id, 1, 10, 5, 20, time_ms += FARE_DAY_MS / 50);
 			op.u.post.key = 1 + id % 3;
+			if (id % 2)
+				op = kit_keyed(op, (unsigned)id, answer, sizeof answer);
 			id++;
 			FARE_ASSERT(fare_books_apply(b, &op) == 0 && op.applied == FARE_APPLIED);
 		}
+		struct fare_op expire = {.type = FARE_OP_FORGET, .u.forget = {.count = 2, .calls = {kit_id(id - 40), kit_id(id - 41)}}};
+		FARE_ASSERT(fare_books_apply(b, &expire) == 0);
 		if (i % 50 == 0) {
 			snprintf(name, sizeof name, "new-%d", i);
 			struct fare_op op = kit_account(name);
@@ -620,13 +624,60 @@ static void test_beside_the_writer(void **state)
 	assert_true(runs > 1);
 }
 
+/* Replay records that do not fit the ledger, and answers that were changed. */
+static void test_replays(void **state)
+{
+	(void)state;
+	static char large[3 * FARE_ANSWER_PART_N - 1];
+	memset(large, 'x', sizeof large);
+	struct fare_op op = kit_keyed(kit_call(1, 20, 1, 10, 5, 20, 4 * (uint64_t)FARE_DAY_MS), 1, large, sizeof large);
+	assert_int_equal(kit_one(b, &op), FARE_APPLIED);
+	struct fare_view v = fare_view_plain(b->store);
+	struct fare_record good, bad;
+	uint8_t part[18];
+	struct fare_verify out;
+	assert_int_equal(fare_books_verify(b, &out), 0);
+	assert_true(out.ok);
+	memcpy(part, kit_id(20).b, 16);
+	fare_put_u16(part + 16, 1);
+
+	assert_int_equal(fare_store_get(&v, FARE_TABLE_REPLAYS, kit_id(20).b, 16, &good), FARE_STORE_OK);
+	static const size_t at[] = {9 /* account */, 2 + 8 + 32 + 16 + 7 /* cost */, 2 + 8 + 32 + 16 + 15 /* end */, 2 + 8 + 32 + 16 + 19 /* answer's size */, 2 + 8 + 32 + 16 + 30 /* and hash */};
+	for (size_t i = 0; i < FARE_ARRAY_N(at); i++) {
+		bad = good;
+		bad.bytes[at[i]] ^= 1;
+		raw_put(FARE_TABLE_REPLAYS, kit_id(20).b, 16, &bad);
+		expect_fault(i < 3 ? "its account, cost or end are not those" : "its answer is not what was kept");
+	}
+	raw_del(FARE_TABLE_REPLAYS, kit_id(20).b, 16);
+	expect_fault("belongs to no replay record");
+	raw_put(FARE_TABLE_REPLAYS, kit_id(20).b, 16, &good);
+	raw_put(FARE_TABLE_REPLAYS, kit_id(21).b, 16, &good);
+	expect_fault("the call is not in the ledger");
+	raw_del(FARE_TABLE_REPLAYS, kit_id(21).b, 16);
+
+	assert_int_equal(fare_store_get(&v, FARE_TABLE_ANSWERS, part, sizeof part, &good), FARE_STORE_OK);
+	bad = good;
+	bad.bytes[100] ^= 1;
+	raw_put(FARE_TABLE_ANSWERS, part, sizeof part, &bad);
+	expect_fault("its answer is not what was kept");
+	raw_del(FARE_TABLE_ANSWERS, part, sizeof part);
+	expect_fault("its answer is not what was kept");
+	raw_put(FARE_TABLE_ANSWERS, part, sizeof part, &good);
+	assert_int_equal(fare_books_verify(b, &out), 0);
+	assert_true(out.ok);
+	fare_put_u16(part + 16, 3);
+	raw_put(FARE_TABLE_ANSWERS, part, sizeof part, &good);
+	expect_fault("belongs to no replay record");
+}
+
 int main(void)
 {
 	fare_log_level(FARE_ALARM + 1); /* faults are found by the hundred */
 	const struct CMUnitTest tests[] = {
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 		T(test_clean), T(test_empty), T(test_each_byte), T(test_each_byte_elsewhere), T(test_entry_gone), T(test_tail_cut), T(test_entry_beyond), T(test_entries_swapped), T(test_rewritten), T(test_kept_seal),
-		T(test_account_record), T(test_seals), T(test_indices), T(test_price_changed), T(test_page_changed), T(test_any_page), T(test_beside_the_writer),
+		T(test_account_record), T(test_seals), T(test_indices), T(test_price_changed), T(test_page_changed), T(test_any_page), T(test_beside_the_writer), T(test_replays),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
