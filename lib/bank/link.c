@@ -207,6 +207,8 @@ static void end(struct fare_link *l, int slot, enum slot_state state)
 		s->state = (uint8_t)state;
 		s->told = false;
 		fare_link_say_slot(l, (unsigned)slot);
+		if (state == SLOT_VOID && fare_planted("r12"))
+			fare_link_release(l, (unsigned)slot);
 	}
 	pthread_mutex_unlock(&l->lock);
 }
