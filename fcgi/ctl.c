@@ -102,6 +102,8 @@ static void record_print(struct answer *a, struct fare_span line)
 {
 	if (a->cmd->result == CTL_STATUS)
 		a->rc = ctl_status_print(a->conf, &a->json, a->as_json);
+	else if (a->cmd->result == CTL_WHY)
+		a->rc = ctl_why_print(a->conf, line, a->as_json);
 	else if (a->cmd->result == CTL_VERIFY)
 		verify_print(a);
 	else if (a->cmd->result == CTL_BACKUP)

@@ -48,7 +48,7 @@ struct ctl_arg {
 	const char *shown;  /* an option's value in the usage line */
 };
 
-enum ctl_result { CTL_TABLE, CTL_KEY, CTL_VERIFY, CTL_STATUS, CTL_BACKUP, CTL_RESTORE, CTL_QUIET };
+enum ctl_result { CTL_TABLE, CTL_KEY, CTL_VERIFY, CTL_STATUS, CTL_BACKUP, CTL_RESTORE, CTL_WHY, CTL_QUIET };
 
 struct ctl_command {
 	const char *group, *verb; /* verb NULL: the group is the command */
@@ -87,6 +87,9 @@ bool ctl_dir(const char *given, char out[FARE_PATH_N]); /* absolute; false: too 
 int ctl_backup_begin(const struct fare_conf *c, const char *given);
 int ctl_backup_try(const char *given, uint64_t head, bool json);
 int ctl_restore(const struct fare_conf *c, const char *given, bool json);
+
+/* ctl_why.c */
+int ctl_why_print(const struct fare_conf *c, struct fare_span facts, bool json);
 
 /* ctl_status.c */
 int ctl_status_print(const struct fare_conf *c, const struct fare_json *bank, bool json);

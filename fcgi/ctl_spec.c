@@ -59,6 +59,8 @@ static const struct ctl_command commands[] = {
 			{.word = "--since", .member = "since", .kind = CTL_PAST, .shown = "TIME"}, {.word = "--until", .member = "until", .kind = CTL_PAST, .shown = "TIME"}},
 		.columns = USAGE_COLUMNS, .help = "what calls used and cost, by account unless said otherwise; counted by the day (UTC): every day that the span touches"},
 	{"calls", NULL, "calls", {{.word = "--live", .member = "live", .kind = CTL_FLAG}}, .columns = CALL_COLUMNS, .help = "live calls, and those that ended lately"},
+	{"why", NULL, "why", {{.word = "CALL-ID", .member = "call_id", .kind = CTL_CALL_ID, .required = true}}, .result = CTL_WHY,
+		.help = "a call's story: what was asked and decided, the numbers as they were, how it ended and what fixes it; kept for story_days of the settings"},
 	{"key", "create", "key.create", {{.word = "ACCOUNT", .member = "account", .kind = CTL_NAME, .required = true}, KEY_OPTIONS}, .result = CTL_KEY, .columns = KEY_COLUMNS,
 		.help = "a key, printed this once; WHEN is RFC 3339, 30d, 12h or never"},
 	{"key", "import", "key.import",

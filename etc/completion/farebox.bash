@@ -61,6 +61,7 @@ _farebox_values() { # COMMAND WORD
 	*:FILE*) compgen -f -- "$cur" ;;
 	*:ACCOUNT | account:NAME | credit:NAME | debit:NAME | balance:NAME | ledger:NAME) _farebox_list account name ;;
 	key:ID) _farebox_list key id ;;
+	why:CALL-ID) _farebox_run calls --json | sed -n 's/.*"call_id": *"\([^"]*\)".*/\1/p' ;;
 	provider:NAME | *:P) _farebox_list provider name ;;
 	model:NAME) _farebox_list model name ;;
 	*:*[A-Z]*) ;;

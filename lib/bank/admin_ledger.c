@@ -197,12 +197,9 @@ static void add_call(struct fare_admin *c, const struct call_line *l)
 
 static const char *meter_state(struct fare_bank *b, const struct fare_hold *h)
 {
-	static const char *const words[] = {"idle", "idle", "sent", "streaming", "final"};
 	struct fare_worker *w = fare_decider_worker(&b->d, h->incarnation);
 	struct fare_meter_reading r;
-	if (!w || !fare_call_read_meter(b, w, h->slot, h->call_id, &r))
-		return "idle";
-	return words[r.state];
+	return fare_meter_word(w && fare_call_read_meter(b, w, h->slot, h->call_id, &r) ? r.state : FARE_METER_IDLE);
 }
 
 static void add_live(struct fare_admin *c)

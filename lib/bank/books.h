@@ -101,6 +101,7 @@ int fare_books_head_seal(struct fare_books *b, struct fare_seal *out) FARE_MUST;
 int fare_books_export(struct fare_books *b, bool (*fn)(void *, const char *line, size_t n), void *arg) FARE_MUST;
 /* One object, contract of `ledger --json`, no newline. account: its name, as member `account`; NULL leaves that out. */
 void fare_entry_json(const struct fare_entry *e, const char *account, struct fare_buf *out);
+void fare_flags_json(uint16_t flags, struct fare_buf *out);
 void fare_usage_json(const struct fare_usage *u, struct fare_buf *out);
 void fare_seal_json(const struct fare_seal *s, struct fare_buf *out);
 const char *fare_kind_word(uint8_t kind); /* "call", ...; "" for none */

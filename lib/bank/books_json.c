@@ -112,10 +112,9 @@ static void member_usage(struct fare_buf *out, const struct fare_entry *e)
 		fare_buf_add_str(out, "null");
 }
 
-static void member_flags(struct fare_buf *out, uint16_t flags)
+void fare_flags_json(uint16_t flags, struct fare_buf *out)
 {
 	const char *comma = "";
-	name(out, "flags");
 	fare_buf_add_char(out, '[');
 	for (size_t i = 0; i < FARE_ARRAY_N(flag_words); i++)
 		if (flags & flag_words[i].bit) {
@@ -150,7 +149,8 @@ void fare_entry_json(const struct fare_entry *e, const char *account, struct far
 	member_text_or_null(out, "model", e->model);
 	member_usage(out, e);
 	member_text_or_null(out, "ending", fare_ending_word((enum fare_ending)e->ending));
-	member_flags(out, e->flags);
+	name(out, "flags");
+	fare_flags_json(e->flags, out);
 	member_time(out, "time", e->time_ms);
 	member_u64(out, "batch", e->batch);
 	member_id_or_null(out, "corrects", e->corrects);

@@ -159,6 +159,8 @@ int fare_books_verify_kept(struct fare_books *b, const struct fare_kept_seal *ke
 		r = verify_indices(&x);
 	if (r == FARE_STORE_OK)
 		r = verify_replays(&x);
+	if (r == FARE_STORE_OK)
+		r = verify_stories(&x);
 	free(x.models);
 	verify_usage_release(&x.chain.usage);
 	if (r == FARE_STORE_FAILED) {

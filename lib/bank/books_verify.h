@@ -48,6 +48,7 @@ int verify_accounts(struct verify *x);
 int verify_indices(struct verify *x);
 int verify_seals(struct verify *x);
 int verify_replays(struct verify *x);
+int verify_stories(struct verify *x);
 
 bool verify_usage_add(struct verify_usage *u, const struct fare_entry *e, bool high_only); /* false: overflow */
 /* Reads the account's stored totals of all days up to the given one, then judges them; verify_usage_read alone leaves that for later. */

@@ -45,6 +45,9 @@ void fare_link_settle(struct fare_link *l, int slot); /* after fare_meter_final 
 /* Is this key good (for GETs that cost nothing)? Needs no slot. answer->granted, or why not. */
 enum fare_asked fare_link_check(struct fare_link *l, const struct fare_admit *ask, struct fare_admit_answer *answer, uint64_t timeout_ms);
 
+/* The story of the call whose id, as text, is in ask->model; otherwise likewise. Granted: appended to story (see bank/story.h); nothing: the key made no such call. */
+enum fare_asked fare_link_story(struct fare_link *l, const struct fare_admit *ask, struct fare_buf *story, struct fare_admit_answer *answer, uint64_t timeout_ms);
+
 /* Meter writers; plain stores, no lock, no system call. */
 void fare_meter_sent(struct fare_link *l, int slot, uint64_t prompt_text_bytes);
 void fare_meter_progress(struct fare_link *l, int slot, uint64_t received_bytes, uint64_t relayed_text_bytes); /* totals so far; makes it `streaming` */

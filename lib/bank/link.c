@@ -231,25 +231,36 @@ static void check_remove(struct fare_link *l, const struct link_check *c)
 		}
 }
 
-enum fare_asked fare_link_check(struct fare_link *l, const struct fare_admit *ask, struct fare_admit_answer *answer, uint64_t timeout_ms)
+static enum fare_asked question(struct fare_link *l, struct link_check *c, struct fare_admit_answer *answer, uint64_t timeout_ms)
 {
-	struct link_check c = {.ask = *ask};
 	struct timespec until = deadline_in(timeout_ms);
 	int e = 0;
-	cond_init(&c.heard);
+	cond_init(&c->heard);
 	pthread_mutex_lock(&l->lock);
-	c.next = l->checks;
-	l->checks = &c;
+	c->next = l->checks;
+	l->checks = c;
 	fare_link_say_checks(l);
-	c.given_up = fare_link_is_down(l, fare_clock_boot_ms());
-	while (!c.answered && !c.given_up && e == 0)
-		e = pthread_cond_timedwait(&c.heard, &l->lock, &until);
-	check_remove(l, &c);
+	c->given_up = fare_link_is_down(l, fare_clock_boot_ms());
+	while (!c->answered && !c->given_up && e == 0)
+		e = pthread_cond_timedwait(&c->heard, &l->lock, &until);
+	check_remove(l, c);
 	pthread_mutex_unlock(&l->lock);
-	pthread_cond_destroy(&c.heard);
-	if (c.answered)
-		*answer = c.answer;
-	return c.answered ? FARE_ASKED_ANSWERED : FARE_ASKED_TIMEOUT;
+	pthread_cond_destroy(&c->heard);
+	if (c->answered)
+		*answer = c->answer;
+	return c->answered ? FARE_ASKED_ANSWERED : FARE_ASKED_TIMEOUT;
+}
+
+enum fare_asked fare_link_check(struct fare_link *l, const struct fare_admit *ask, struct fare_admit_answer *answer, uint64_t timeout_ms)
+{
+	struct link_check c = {.ask = *ask, .type = FARE_MSG_CHECK};
+	return question(l, &c, answer, timeout_ms);
+}
+
+enum fare_asked fare_link_story(struct fare_link *l, const struct fare_admit *ask, struct fare_buf *story, struct fare_admit_answer *answer, uint64_t timeout_ms)
+{
+	struct link_check c = {.ask = *ask, .type = FARE_MSG_STORY, .story = story};
+	return question(l, &c, answer, timeout_ms);
 }
 
 static void put(_Atomic uint64_t *to, uint64_t v) { atomic_store_explicit(to, v, memory_order_release); }

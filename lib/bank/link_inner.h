@@ -25,6 +25,8 @@ struct link_check {
 	struct link_check *next;
 	struct fare_admit ask;
 	struct fare_admit_answer answer;
+	uint8_t type; /* FARE_MSG_CHECK or FARE_MSG_STORY */
+	struct fare_buf *story; /* of the latter: where the answer goes */
 	bool told, answered, given_up;
 	pthread_cond_t heard;
 };

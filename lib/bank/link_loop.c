@@ -54,7 +54,7 @@ void fare_link_say_checks(struct fare_link *l)
 	uint8_t msg[FARE_MSG_SMALL];
 	for (struct link_check *c = l->checks; c; c = c->next)
 		if (!c->told && !c->answered)
-			c->told = send_now(l, msg, fare_proto_ask(msg, sizeof msg, FARE_MSG_CHECK, 0, &c->ask));
+			c->told = send_now(l, msg, fare_proto_ask(msg, sizeof msg, (enum fare_msg_type)c->type, 0, &c->ask));
 }
 
 static void say_all(struct fare_link *l)
@@ -129,6 +129,20 @@ static void hear_check(struct fare_link *l, const struct fare_msg_head *h, const
 		}
 }
 
+/* Of a call that the key may know of: as if it were checked, and granted. */
+static bool hear_story(struct fare_link *l, struct fare_unpack *k, const struct fare_msg_head *h)
+{
+	struct fare_admit_answer granted = {.granted = true};
+	struct fare_span text;
+	if (!fare_proto_read_story(k, &text))
+		return false;
+	for (struct link_check *c = l->checks; c; c = c->next)
+		if (c->story && fare_id_eq(c->ask.call_id, h->call_id) && !c->answered)
+			fare_buf_add_span(c->story, text);
+	hear_check(l, h, &granted);
+	return true;
+}
+
 static bool hear(struct fare_link *l, const uint8_t *p, size_t n, struct fare_asking ***last)
 {
 	struct fare_unpack k = {.p = p, .n = n};
@@ -138,6 +152,8 @@ static bool hear(struct fare_link *l, const uint8_t *p, size_t n, struct fare_as
 		return false;
 	if (h.type == FARE_MSG_WELCOME)
 		return true;
+	if (h.type == FARE_MSG_STORY_IS)
+		return hear_story(l, &k, &h);
 	if (h.type != FARE_MSG_ACK && !fare_proto_read_answer(&k, &h, &a))
 		return false;
 	if (h.type == FARE_MSG_CHECKED)

@@ -151,3 +151,9 @@ bool fare_meter_read(int fd, unsigned slot, struct fare_id expected, struct fare
 }
 
 bool fare_meter_is_dead(int fd) { return fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) == 0; }
+
+const char *fare_meter_word(uint64_t state)
+{
+	static const char *const words[] = {"idle", "idle", "sent", "streaming", "final"};
+	return state < FARE_ARRAY_N(words) ? words[state] : "idle";
+}

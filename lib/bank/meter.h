@@ -56,6 +56,8 @@ enum { FARE_METER_NAME_N = 64 };
 struct fare_meter_slot *fare_meter_make(const char *run, struct fare_id incarnation, unsigned worker_no, unsigned slots, int *fd);
 void fare_meter_unmap(struct fare_meter_slot *slots, unsigned count, int *fd); /* the file stays: the bank removes it */
 
+const char *fare_meter_word(uint64_t state); /* "idle", ...; a free slot is idle, too */
+
 /* The bank's side. */
 void fare_meter_name(char out[FARE_METER_NAME_N], unsigned worker_no, struct fare_id incarnation);
 bool fare_meter_name_parse(const char *name, unsigned *worker_no, struct fare_id *incarnation) FARE_MUST;

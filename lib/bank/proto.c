@@ -220,3 +220,18 @@ bool fare_proto_read_answer(struct fare_unpack *k, const struct fare_msg_head *h
 	}
 	return !k->bad && k->at == k->n;
 }
+
+size_t fare_proto_story(uint8_t *p, size_t size, uint8_t version, struct fare_id call_id, struct fare_span text)
+{
+	struct fare_pack k = {.p = p, .size = size};
+	put_head(&k, version, FARE_MSG_STORY_IS, 0, call_id);
+	fare_pack_str(&k, text);
+	return packed(&k);
+}
+
+bool fare_proto_read_story(struct fare_unpack *k, struct fare_span *text)
+{
+	size_t n = fare_unpack_u16(k);
+	*text = fare_span_at((const char *)k->p + k->at, n);
+	return !k->bad && k->n - k->at == n;
+}

@@ -14,8 +14,8 @@ enum { FARE_PROTO_VERSION = 2, FARE_PROTO_OLDEST = 1, FARE_SLOTS_MAX = 8192, FAR
 enum { FARE_CHOICES_MAX = 128 };
 
 enum fare_msg_type {
-	FARE_MSG_HELLO = 1, FARE_MSG_ADMIT, FARE_MSG_SETTLE, FARE_MSG_VOID, FARE_MSG_CHECK, FARE_MSG_EXTEND /* 2 */, FARE_MSG_READ /* 2 */, /* worker to bank */
-	FARE_MSG_WELCOME = 64, FARE_MSG_GRANT, FARE_MSG_REFUSE, FARE_MSG_ACK, FARE_MSG_CHECKED, FARE_MSG_EXTENDED /* 2 */, FARE_MSG_PART /* 2 */ /* bank to worker */
+	FARE_MSG_HELLO = 1, FARE_MSG_ADMIT, FARE_MSG_SETTLE, FARE_MSG_VOID, FARE_MSG_CHECK, FARE_MSG_EXTEND /* 2 */, FARE_MSG_READ /* 2 */, FARE_MSG_STORY /* 2 */, /* worker to bank */
+	FARE_MSG_WELCOME = 64, FARE_MSG_GRANT, FARE_MSG_REFUSE, FARE_MSG_ACK, FARE_MSG_CHECKED, FARE_MSG_EXTENDED /* 2 */, FARE_MSG_PART /* 2 */, FARE_MSG_STORY_IS /* 2 */ /* bank to worker */
 };
 
 struct fare_msg_head {
@@ -34,9 +34,10 @@ struct fare_hello {
 /* Packers: bytes written, or 0 when size is too small. version: the reader's; a worker speaks the newest only. */
 size_t fare_proto_hello(uint8_t *p, size_t size, const struct fare_hello *h);
 size_t fare_proto_bare(uint8_t *p, size_t size, uint8_t version, enum fare_msg_type type, uint16_t slot, struct fare_id call_id); /* settle, void, ack, welcome */
-size_t fare_proto_ask(uint8_t *p, size_t size, enum fare_msg_type type, uint16_t slot, const struct fare_admit *a); /* admit, check */
+size_t fare_proto_ask(uint8_t *p, size_t size, enum fare_msg_type type, uint16_t slot, const struct fare_admit *a); /* admit, check, story (model: the id of the call that is asked for, as text) */
 size_t fare_proto_answer(uint8_t *p, size_t size, uint8_t version, uint16_t slot, struct fare_id call_id, const struct fare_admit_answer *a); /* grant or refuse */
 size_t fare_proto_checked(uint8_t *p, size_t size, uint8_t version, struct fare_id call_id, const struct fare_admit_answer *a);
+size_t fare_proto_story(uint8_t *p, size_t size, uint8_t version, struct fare_id call_id, struct fare_span text); /* story_is, to who asked with that call id: what bank/story.h writes; "": no such call of that key */
 
 /* Unpackers: false when the message is malformed. The head is read first (false: of a version that is not known, too); k stands behind it. */
 bool fare_proto_head(struct fare_unpack *k, struct fare_msg_head *h) FARE_MUST;
@@ -44,5 +45,6 @@ bool fare_proto_head(struct fare_unpack *k, struct fare_msg_head *h) FARE_MUST;
 bool fare_proto_read_hello(struct fare_unpack *k, struct fare_hello *h) FARE_MUST;
 bool fare_proto_read_ask(struct fare_unpack *k, const struct fare_msg_head *h, struct fare_admit *a) FARE_MUST;
 bool fare_proto_read_answer(struct fare_unpack *k, const struct fare_msg_head *h, struct fare_admit_answer *a) FARE_MUST; /* grant, refuse, checked */
+bool fare_proto_read_story(struct fare_unpack *k, struct fare_span *text) FARE_MUST; /* points into the message */
 
 #endif

@@ -25,6 +25,8 @@ void fare_bank_settings(struct fare_bank *b)
 {
 	b->d.default_max_tokens = (uint64_t)b->conf.default_max_tokens;
 	b->d.image_tokens = (uint64_t)b->conf.image_tokens;
+	b->d.stories = b->conf.story_days > 0;
+	b->expire_now = true;
 	atomic_store(&b->space.reserve, (uint64_t)b->conf.store_reserve_bytes);
 }
 
@@ -179,6 +181,7 @@ static void on_tick(void *arg)
 		fare_log(FARE_INFO, "idle: leaving");
 		fare_bank_stop(b);
 	}
+	fare_stories_tick(b);
 	fare_timer_set(b->tick, TICK_MS);
 }
 

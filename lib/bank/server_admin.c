@@ -161,7 +161,7 @@ void fare_admin_submit(struct fare_admin *c, struct fare_job *job, void (*ok)(st
 
 static const struct fare_admin_op *op_find(struct fare_span name)
 {
-	const struct fare_admin_op *tables[] = {fare_account_ops, fare_key_ops, fare_catalog_ops, fare_ledger_ops, fare_status_ops};
+	const struct fare_admin_op *tables[] = {fare_account_ops, fare_key_ops, fare_catalog_ops, fare_ledger_ops, fare_story_ops, fare_status_ops};
 	for (size_t t = 0; t < FARE_ARRAY_N(tables); t++)
 		for (const struct fare_admin_op *op = tables[t]; op->name; op++)
 			if (fare_span_is(name, op->name))

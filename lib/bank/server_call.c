@@ -90,6 +90,18 @@ void fare_call_tell(void *bank, struct fare_worker *w, enum fare_msg_type type, 
 		queue(c, msg, n);
 }
 
+void fare_call_say_story(struct fare_worker *w, struct fare_id call_id, struct fare_span text)
+{
+	struct fare_conn *c = w->conn;
+	uint8_t msg[FARE_MSG_SMALL];
+	if (!c)
+		return;
+	size_t n = fare_proto_story(msg, sizeof msg, c->version, call_id, text);
+	FARE_ASSERT(n > 0);
+	if (c->first || !send_packet(c, msg, n))
+		queue(c, msg, n);
+}
+
 /* ---- Meters */
 
 bool fare_call_read_meter(void *bank, struct fare_worker *w, unsigned slot, struct fare_id expected, struct fare_meter_reading *out)
@@ -187,6 +199,11 @@ static bool on_message(struct fare_conn *c, const uint8_t *p, size_t n)
 		if (!fare_proto_read_ask(&k, &h, &ask))
 			return false;
 		fare_decider_check(d, c->worker, &ask);
+		return true;
+	case FARE_MSG_STORY:
+		if (h.version < 2 || !fare_proto_read_ask(&k, &h, &ask))
+			return false;
+		fare_story_ask(c->bank, c->worker, &ask);
 		return true;
 	case FARE_MSG_SETTLE:
 	case FARE_MSG_VOID:

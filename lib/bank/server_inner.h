@@ -118,6 +118,7 @@ struct fare_admin {
 	struct fare_holds_check holds;  /* verify's: as they were when it was asked */
 	struct fare_kept_seal kept;
 	bool read_failed;
+	struct fare_call_facts *facts; /* owned: what `why` has found so far */
 	const char *more;       /* further members of its last line */
 };
 bool fare_admin_open(struct fare_bank *b);
@@ -154,7 +155,12 @@ struct fare_admin_op {
 	const char *members; /* parted by spaces */
 	bool changes;        /* records: one at a time, so that no change is lost */
 };
-extern const struct fare_admin_op fare_account_ops[], fare_key_ops[], fare_catalog_ops[], fare_ledger_ops[], fare_status_ops[]; /* ended by a NULL name */
+extern const struct fare_admin_op fare_account_ops[], fare_key_ops[], fare_catalog_ops[], fare_ledger_ops[], fare_story_ops[], fare_status_ops[]; /* ended by a NULL name */
+
+/* ---- Stories. To workers: answered with story_is, or with checked when the key is refused. */
+void fare_story_ask(struct fare_bank *b, struct fare_worker *w, const struct fare_admit *ask);
+void fare_call_say_story(struct fare_worker *w, struct fare_id call_id, struct fare_span text);
+void fare_stories_tick(struct fare_bank *b);
 
 struct fare_bank {
 	struct fare_conf conf;
@@ -173,6 +179,9 @@ struct fare_bank {
 	bool changing;     /* a change of records is under way */
 	uint64_t turns;    /* for waits */
 	bool stopping;
+	unsigned story_reads; /* for workers, under way */
+	bool expiring;     /* the writer is at it */
+	bool expire_now;   /* the setting has changed */
 	struct fare_writer writer;
 	struct fare_readers readers;
 	struct fare_alarms alarms;

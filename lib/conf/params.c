@@ -100,6 +100,7 @@ static const struct fare_param params[] = {
 	NUMBER(default_max_tokens, 4096, 16, 10000000, "tokens", "output bound of a call that names none"),
 	NUMBER(image_tokens, 2048, 0, 10000000, "tokens", "held for each image in a request"),
 	NUMBER(store_reserve_bytes, 128 * MIB, 0, 1024 * 1024 * MIB, "bytes", "free space of the store's disk that is kept for calls that run: with less, new ones get 503; 0: none"),
+	NUMBER(story_days, 30, 0, 36500, "days", "how long the stories of calls are kept that farebox why tells; 0: none are. The ledger is kept for ever"),
 	TEXT(topup_url, "", 0, is_url, "an http or https URL", "where callers top up; told in every 402"),
 	TEXT(currency, "USD", 3, is_currency, "three capital letters", "what amounts are in"),
 	TEXT(proxy, "", 0, NULL, "a proxy as curl takes it", "proxy for upstream calls; \"\": http_proxy, https_proxy and no_proxy of the environment"),

@@ -75,7 +75,7 @@ bool fare_step_accept(struct fare_call *c)
 	}
 	if (!fare_http_route(method, param(c, "REQUEST_URI"), prefix, &c->route, c->model, &c->refusal))
 		return false;
-	if (c->route == FARE_ROUTE_MODELS || c->route == FARE_ROUTE_MODEL || c->route == FARE_ROUTE_HEALTHZ)
+	if (c->route == FARE_ROUTE_MODELS || c->route == FARE_ROUTE_MODEL || c->route == FARE_ROUTE_HEALTHZ || c->route == FARE_ROUTE_CALL)
 		return true;
 	if (param(c, "HTTP_IDEMPOTENCY_KEY").p) {
 		fare_refusal_set(&c->refusal, FARE_CODE_BAD_REQUEST, "Idempotency-Key", "Idempotency-Key is not supported yet: send the request without it.");

@@ -61,6 +61,21 @@ bool fare_step_check(struct fare_call *c)
 	return admitted(c, asked, &answer);
 }
 
+bool fare_step_story(struct fare_call *c, struct fare_buf *facts)
+{
+	struct fare_admit ask = {.call_id = c->id, .key = c->key, .bound = FARE_NO_BOUND, .choices = 1};
+	struct fare_admit_answer answer = {0};
+	memcpy(ask.ip, c->ip, sizeof ask.ip);
+	memcpy(ask.model, c->model, sizeof ask.model);
+	fare_gate_waits(c->gate);
+	enum fare_asked asked = fare_link_story(c->gate->link, &ask, facts, &answer, (uint64_t)c->gate->conf->admit_timeout_ms);
+	if (!admitted(c, asked, &answer))
+		return false;
+	if (facts->n == 0)
+		fare_refusal_set(&c->refusal, FARE_CODE_CALL_UNKNOWN, NULL, "%s", "");
+	return facts->n > 0;
+}
+
 bool fare_step_slot(struct fare_call *c)
 {
 	/* Calls that have ended wait in their slots for the bank: without one that they are all taken is not what is wrong. */

@@ -94,6 +94,7 @@ struct fare_call {
 bool fare_step_accept(struct fare_call *c) FARE_MUST;   /* route, parameters within limits */
 bool fare_step_identify(struct fare_call *c) FARE_MUST; /* key -> hash */
 bool fare_step_check(struct fare_call *c) FARE_MUST;    /* is the key good, at all; for healthz: does the bank answer */
+bool fare_step_story(struct fare_call *c, struct fare_buf *facts) FARE_MUST; /* likewise, and what there is to tell of the call in c->model */
 bool fare_body_is_large(struct fare_call *c);           /* or of unknown length */
 bool fare_step_body(struct fare_call *c) FARE_MUST;
 bool fare_step_scan(struct fare_call *c) FARE_MUST;

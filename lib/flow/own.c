@@ -1,10 +1,11 @@
-/* What is asked of us, not of an upstream: is the gateway well, which models are there. */
+/* What is asked of us, not of an upstream: is the gateway well, which models are there, what became of a call. */
 #include "base/first.h"
 
 #include <stdlib.h>
 
 #include "base/log.h"
 #include "flow/call.h"
+#include "wire/story.h"
 
 enum { MODELS_TEXT_MAX = 4 * 1024 * 1024 };
 
@@ -44,8 +45,28 @@ static void answer_model(struct fare_call *c, const struct fare_catalog *k)
 	fare_buf_release(&text);
 }
 
+static void answer_call(struct fare_call *c)
+{
+	const struct fare_conf *conf = c->gate->conf;
+	struct fare_buf facts, text;
+	fare_buf_init(&facts, FARE_STORY_TEXT_MAX);
+	fare_buf_init(&text, FARE_STORY_TEXT_MAX);
+	if (fare_step_story(c, &facts)) {
+		if (fare_story_tell(fare_buf_span(&facts), conf->topup_url, conf->currency, &text))
+			fare_call_answer(c, 200, fare_buf_span(&text));
+		else
+			fare_refusal_set(&c->refusal, FARE_CODE_STORE_UNAVAILABLE, NULL, "The bank said what this worker does not understand.");
+	}
+	fare_buf_release(&facts);
+	fare_buf_release(&text);
+}
+
 void fare_step_own(struct fare_call *c)
 {
+	if (c->route == FARE_ROUTE_CALL) {
+		answer_call(c);
+		return;
+	}
 	if (!fare_step_check(c))
 		return;
 	if (c->route == FARE_ROUTE_HEALTHZ) {

@@ -9,7 +9,8 @@
 
 enum { PATH_MAX_BYTES = 1024, HEADER_LINE_MAX = 7 * 1024 };
 
-static const char models_path[] = "/v1/models/";
+/* Paths that end in a name of something. */
+static const struct { const char *path; enum fare_route route; } named[] = {{"/v1/models/", FARE_ROUTE_MODEL}, {"/v1/calls/", FARE_ROUTE_CALL}};
 
 static const struct {
 	const char *path;
@@ -72,7 +73,6 @@ static bool path_decode(struct fare_span s, struct path *path)
 static bool route_find(const struct path *path, size_t prefix_n, enum fare_route *route, const char **allow, char model[FARE_NAME_N])
 {
 	struct fare_span rest = fare_span_at(path->text + prefix_n, path->n - prefix_n);
-	size_t models_n = sizeof models_path - 1;
 	if (path->slash < prefix_n)
 		return false;
 	for (size_t i = 0; i < FARE_ARRAY_N(routes) && path->slash == SIZE_MAX; i++)
@@ -81,11 +81,15 @@ static bool route_find(const struct path *path, size_t prefix_n, enum fare_route
 			*allow = routes[i].allow;
 			return true;
 		}
-	if (!fare_span_starts(rest, models_path) || rest.n == models_n || path->slash < prefix_n + models_n)
-		return false;
-	*route = FARE_ROUTE_MODEL;
-	*allow = "GET, HEAD";
-	return fare_span_copy(fare_span_at(rest.p + models_n, rest.n - models_n), model, FARE_NAME_N);
+	for (size_t i = 0; i < FARE_ARRAY_N(named); i++) {
+		size_t n = strlen(named[i].path);
+		if (!fare_span_starts(rest, named[i].path) || rest.n == n || path->slash < prefix_n + n)
+			continue;
+		*route = named[i].route;
+		*allow = "GET, HEAD";
+		return fare_span_copy(fare_span_at(rest.p + n, rest.n - n), model, FARE_NAME_N);
+	}
+	return false;
 }
 
 static bool method_fits(struct fare_span method, const char *allow)

@@ -5,11 +5,11 @@
 #include "bank/admission.h"
 #include "wire/refusal.h"
 
-enum fare_route { FARE_ROUTE_CHAT = 1, FARE_ROUTE_COMPLETIONS, FARE_ROUTE_EMBEDDINGS, FARE_ROUTE_MODELS, FARE_ROUTE_MODEL, FARE_ROUTE_HEALTHZ };
+enum fare_route { FARE_ROUTE_CHAT = 1, FARE_ROUTE_COMPLETIONS, FARE_ROUTE_EMBEDDINGS, FARE_ROUTE_MODELS, FARE_ROUTE_MODEL, FARE_ROUTE_HEALTHZ, FARE_ROUTE_CALL };
 
 /*
  * By REQUEST_URI only (web servers split SCRIPT_NAME and PATH_INFO each in their own way); the query is ignored; percent-decoding is strict; prefix ("" or "/ai") comes off first.
- * For FARE_ROUTE_MODEL the decoded id goes to model. False: r says route_unknown or method_not_allowed.
+ * For FARE_ROUTE_MODEL and FARE_ROUTE_CALL the decoded id goes to model. False: r says route_unknown or method_not_allowed.
  */
 bool fare_http_route(struct fare_span method, struct fare_span uri, const char *prefix, enum fare_route *route, char model[FARE_NAME_N], struct fare_refusal *r) FARE_MUST;
 

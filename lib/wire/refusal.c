@@ -52,6 +52,7 @@ static const struct code codes[FARE_CODE_N] = {
 	[FARE_CODE_UPSTREAM_UNPAID] = {"upstream_unpaid", "configuration", 502, 0, "The provider refuses the gateway's own account: its credit there is used up.", "Your balance is not the cause; tell the operator the call's id."},
 	[FARE_CODE_STORE_UNAVAILABLE] = {"store_unavailable", "configuration", 503, 2, "The gateway cannot reach its books, so it sells nothing.", FIX_LATER},
 	[FARE_CODE_OVERLOADED] = {"overloaded", "limits", 503, 1, "The gateway is carrying all the calls it can.", FIX_LATER},
+	[FARE_CODE_CALL_UNKNOWN] = {"call_unknown", "", 404, 0, "This key has made no call of that id.", "A call's id is in the header Farebox-Call-Id of its answer; ask with the key that made the call."},
 	[FARE_CODE_UPSTREAM_TIMEOUT] = {"upstream_timeout", "", 504, 0, "The provider did not answer in time.", FIX_REPEAT},
 };
 
@@ -96,42 +97,51 @@ static struct fare_amount shortfall(const struct fare_refusal *r)
 	return fare_amount_sub(r->needed, r->available, &s) && s.nano > 0 ? s : fare_nano(0);
 }
 
-/* The numbers in words: what is missing, and the two ways out. */
-static void balance_message(const struct fare_refusal *r, struct fare_buf *out)
+void fare_refusal_why(const struct fare_refusal *r, struct fare_buf *out)
 {
 	char available[FARE_AMOUNT_TEXT_N], needed[FARE_AMOUNT_TEXT_N], missing[FARE_AMOUNT_TEXT_N];
 	const char *space = r->currency ? " " : "", *currency = r->currency ? r->currency : "";
 	fare_amount_text(r->available, available);
 	fare_amount_text(r->needed, needed);
 	fare_amount_text(shortfall(r), missing);
-	fare_buf_addf(out, "The balance is too low for this call: it needs %s%s%s set aside, %s is available, %s is missing. ", needed, space, currency, available, missing);
-	if (r->detail[0])
-		fare_buf_addf(out, "%s ", r->detail);
-	if (has_url(r))
-		fare_buf_addf(out, "Add credit at %s", r->topup_url);
+	if (r->code == FARE_CODE_BALANCE_TOO_LOW)
+		fare_buf_addf(out, "The balance is too low for this call: it needs %s%s%s set aside, %s is available, %s is missing.", needed, space, currency, available, missing);
 	else
-		fare_buf_add_str(out, "Ask the operator for credit (farebox credit)");
-	if (r->affordable > 0)
+		fare_buf_add_str(out, code_of(r->code)->what);
+	if (r->detail[0])
+		fare_buf_addf(out, " %s", r->detail);
+}
+
+/* With the balance too low: the two ways out. */
+void fare_refusal_fix(const struct fare_refusal *r, struct fare_buf *out)
+{
+	const struct code *code = code_of(r->code);
+	bool balance = r->code == FARE_CODE_BALANCE_TOO_LOW;
+	if (code->fix)
+		fare_buf_add_str(out, code->fix);
+	else if (has_url(r))
+		fare_buf_addf(out, "%s at %s", balance ? "Add credit" : "Pay", r->topup_url);
+	else
+		fare_buf_add_str(out, balance ? "Ask the operator for credit (farebox credit)" : "Ask the operator how to pay");
+	if (balance && r->affordable > 0)
 		fare_buf_addf(out, ", or ask for at most %llu output tokens (max_tokens)", (unsigned long long)r->affordable);
-	fare_buf_add_char(out, '.');
+	if (!code->fix)
+		fare_buf_add_char(out, '.');
 }
 
 void fare_refusal_message(const struct fare_refusal *r, struct fare_buf *out)
 {
-	const struct code *code = code_of(r->code);
-	if (r->code == FARE_CODE_BALANCE_TOO_LOW) {
-		balance_message(r, out);
-		return;
-	}
-	fare_buf_add_str(out, code->what);
-	if (r->detail[0])
-		fare_buf_addf(out, " %s", r->detail);
-	if (code->fix)
-		fare_buf_addf(out, " %s", code->fix);
-	else if (has_url(r))
-		fare_buf_addf(out, " Pay at %s.", r->topup_url);
-	else
-		fare_buf_add_str(out, " Ask the operator how to pay.");
+	fare_refusal_why(r, out);
+	fare_buf_add_char(out, ' ');
+	fare_refusal_fix(r, out);
+}
+
+enum fare_code fare_code_find(struct fare_span word)
+{
+	for (int code = FARE_CODE_NONE + 1; code < FARE_CODE_N; code++)
+		if (fare_span_is(word, codes[code].word))
+			return (enum fare_code)code;
+	return FARE_CODE_NONE;
 }
 
 static void add_text(struct fare_buf *out, const char *name, const char *value)

@@ -20,6 +20,7 @@ enum fare_code {
 	FARE_CODE_BAD_JSON, FARE_CODE_BAD_REQUEST, FARE_CODE_FIELD_NOT_PRICED, FARE_CODE_BODY_TIMEOUT, FARE_CODE_BODY_TOO_LARGE, FARE_CODE_ENCODING_UNSUPPORTED,
 	FARE_CODE_RATE_LIMITED, FARE_CODE_TOKENS_LIMITED, FARE_CODE_TOO_MANY_AT_ONCE,
 	FARE_CODE_UPSTREAM_FAILED, FARE_CODE_UPSTREAM_UNPAID, FARE_CODE_STORE_UNAVAILABLE, FARE_CODE_OVERLOADED, FARE_CODE_UPSTREAM_TIMEOUT,
+	FARE_CODE_CALL_UNKNOWN,
 	FARE_CODE_N
 };
 
@@ -43,7 +44,10 @@ const char *fare_code_word(enum fare_code code);
 const char *fare_code_type(enum fare_code code); /* OpenAI's error.type */
 const char *fare_code_cause(enum fare_code code); /* credentials, payment, limits or configuration; "" where the caller's request or a provider is the cause */
 void fare_refusal_set(struct fare_refusal *r, enum fare_code code, const char *param, const char *fmt, ...) FARE_PRINTF(4, 5);
-/* "What happened, why, how to fix it", as one text. */
+enum fare_code fare_code_find(struct fare_span word); /* NONE: it is no code's */
+/* "What happened, why, how to fix it", as one text; and its two parts. */
+void fare_refusal_why(const struct fare_refusal *r, struct fare_buf *out);
+void fare_refusal_fix(const struct fare_refusal *r, struct fare_buf *out);
 void fare_refusal_message(const struct fare_refusal *r, struct fare_buf *out);
 /* Appends the JSON body: one line, no newline in it. */
 void fare_refusal_body(const struct fare_refusal *r, struct fare_id call_id, struct fare_buf *out);

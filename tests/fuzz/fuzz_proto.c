@@ -42,6 +42,13 @@ static void check_answer(struct fare_unpack *k, const struct fare_msg_head *h)
 	FARE_ASSERT(n == k->n);
 }
 
+static void check_story(struct fare_unpack *k, const struct fare_msg_head *h)
+{
+	struct fare_span text;
+	if (fare_proto_read_story(k, &text))
+		FARE_ASSERT(fare_proto_story(again, sizeof again, h->version, h->call_id, text) == k->n && memcmp(again + k->n - text.n, text.p, text.n) == 0);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *p, size_t n)
 {
 	struct fare_unpack k = {.p = p, .n = n};
@@ -50,9 +57,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *p, size_t n)
 		return 0;
 	if (h.type == FARE_MSG_HELLO)
 		check_hello(&k, &h);
-	else if (h.type == FARE_MSG_ADMIT || h.type == FARE_MSG_CHECK)
+	else if (h.type == FARE_MSG_ADMIT || h.type == FARE_MSG_CHECK || h.type == FARE_MSG_STORY)
 		check_ask(&k, &h);
 	else if (h.type == FARE_MSG_GRANT || h.type == FARE_MSG_REFUSE || h.type == FARE_MSG_CHECKED)
 		check_answer(&k, &h);
+	else if (h.type == FARE_MSG_STORY_IS)
+		check_story(&k, &h);
 	return 0;
 }

@@ -119,6 +119,13 @@ enum fare_asked fare_link_check(struct fare_link *l, const struct fare_admit *as
 	return stub_link.no_answer ? FARE_ASKED_TIMEOUT : FARE_ASKED_ANSWERED;
 }
 
+enum fare_asked fare_link_story(struct fare_link *l, const struct fare_admit *ask, struct fare_buf *story, struct fare_admit_answer *answer, uint64_t timeout_ms)
+{
+	stub_link_note(ask->model);
+	fare_buf_add_str(story, stub_link.story ? stub_link.story : "");
+	return fare_link_check(l, ask, answer, timeout_ms);
+}
+
 void fare_link_void(struct fare_link *l, int slot) { (void)l, (void)slot, stub_link_note("void"); }
 void fare_link_settle(struct fare_link *l, int slot) { (void)l, (void)slot, stub_link_note("settle"); }
 void fare_meter_sent(struct fare_link *l, int slot, uint64_t text) { (void)l, (void)slot, (void)text, stub_link_note("sent"); }

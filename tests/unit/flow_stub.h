@@ -9,6 +9,7 @@
 struct stub_link_answer {
 	bool no_slot, no_answer, down;
 	struct fare_admit_answer answer;
+	const char *story;
 };
 extern struct stub_link_answer stub_link;
 extern struct fare_loop *stub_link_loop; /* where answers come */

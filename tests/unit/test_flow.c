@@ -431,12 +431,33 @@ static void test_refused_by_the_bank(void **state)
 	refused(params, plain, "Status: 502", "upstream_failed", "slot admit void");
 }
 
+/* A call's story is said in the bank's words and ours; what the bank has nothing of is not there. */
+static void test_story(void **state)
+{
+	const char *get[] = {"REQUEST_METHOD=GET", "REQUEST_URI=/v1/calls/some-id", "HTTP_AUTHORIZATION=Bearer k", NULL};
+	const char *no_key[] = {"REQUEST_METHOD=GET", "REQUEST_URI=/v1/calls/some-id", NULL};
+	(void)state;
+	strcpy(conf.topup_url, "https://pay.example");
+	stub_link.story = "{\"call_id\": \"x\", \"state\": \"refused\", \"code\": \"balance_too_low\", \"available\": \"0.000000001\", \"needed\": \"0.000000003\", \"affordable_max_tokens\": 7}";
+	refused(get, "", "Status: 200", "\"http_status\": 402, \"cause\": \"payment\", \"message\": \"The balance is too low for this call: it needs 0.000000003 USD set aside, 0.000000001 is available, 0.000000002 is missing.\", \"fix\": \"Add credit at https://pay.example, or ask for at most 7 output tokens (max_tokens).\"}", "some-id");
+	stub_link.story = "{\"call_id\": \"x\", \"state\": \"ended\", \"ending\": \"complete\", \"cost\": \"0.000000000\", \"flags\": [\"over_hold\"]}";
+	refused(get, "", "Status: 200", "\"http_status\": null, \"cause\": null, \"message\": \"It ran to its end. It cost more than was held for it.\", \"fix\": null}", "some-id some-id");
+	stub_link.story = "";
+	refused(get, "", "Status: 404", "call_unknown", "some-id some-id some-id");
+	refused(no_key, "", "Status: 401", "key_missing", "some-id some-id some-id");
+	stub_link.answer = (struct fare_admit_answer){.refused = FARE_KEY_REVOKED_};
+	refused(get, "", "Status: 401", "key_revoked", "some-id some-id some-id some-id");
+	stub_link.no_answer = true;
+	refused(get, "", "Status: 503", "store_unavailable", "some-id some-id some-id some-id some-id");
+	conf.topup_url[0] = 0;
+}
+
 int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, gate_open, gate_close)
 	const struct CMUnitTest tests[] = {
 		T(test_json), T(test_stream), T(test_upstream_errors), T(test_timeouts), T(test_silence), T(test_caller_leaves), T(test_caller_leaves_before_an_error), T(test_caller_left_early), T(test_large_body_of_a_stranger), T(test_caller_leaves_a_flood),
-		T(test_caller_does_not_read), T(test_slow_reader_gets_all), T(test_cut), T(test_refusals), T(test_refused_by_the_bank),
+		T(test_caller_does_not_read), T(test_slow_reader_gets_all), T(test_cut), T(test_refusals), T(test_refused_by_the_bank), T(test_story),
 	};
 	unsetenv("http_proxy");
 	fare_log_level(FARE_ALARM);

@@ -18,7 +18,10 @@ static void test_routes(void **state)
 		{"GET", "/v1/models/a%00b", "", 0, "", FARE_CODE_ROUTE_UNKNOWN}, {"GET", "/v1/models/a%0d%0a", "", 0, "", FARE_CODE_ROUTE_UNKNOWN}, {"GET", "/v1/models/a%4", "", 0, "", FARE_CODE_ROUTE_UNKNOWN},
 		{"GET", "/v1/models/%zz", "", 0, "", FARE_CODE_ROUTE_UNKNOWN}, {"GET", "/v1/models/a%", "", 0, "", FARE_CODE_ROUTE_UNKNOWN}, {"GET", "/healthz", "", FARE_ROUTE_HEALTHZ, "", 0},
 		{"GET", "/v1/chat/completions", "", 0, "", FARE_CODE_METHOD_NOT_ALLOWED}, {"OPTIONS", "/v1/chat/completions", "", 0, "", FARE_CODE_METHOD_NOT_ALLOWED}, {"get", "/v1/models", "", 0, "", FARE_CODE_METHOD_NOT_ALLOWED},
-		{"GET", "", "", 0, "", FARE_CODE_ROUTE_UNKNOWN}, {"GET", "*", "", 0, "", FARE_CODE_ROUTE_UNKNOWN}, {"GET", "/", "", 0, "", FARE_CODE_ROUTE_UNKNOWN}, {"GET", "/v1/models/../../secret", "", FARE_ROUTE_MODEL, "../../secret", 0},
+		{"GET", "", "", 0, "", FARE_CODE_ROUTE_UNKNOWN}, {"GET", "*", "", 0, "", FARE_CODE_ROUTE_UNKNOWN}, {"GET", "/", "", 0, "", FARE_CODE_ROUTE_UNKNOWN}, {"GET", "/v1/calls/a-b", "", FARE_ROUTE_CALL, "a-b", 0},
+		{"HEAD", "/ai/v1/calls/a%2Fb", "/ai", FARE_ROUTE_CALL, "a/b", 0}, {"GET", "/v1/calls", "", 0, "", FARE_CODE_ROUTE_UNKNOWN}, {"GET", "/v1/calls/", "", 0, "", FARE_CODE_ROUTE_UNKNOWN},
+		{"POST", "/v1/calls/a", "", 0, "a", FARE_CODE_METHOD_NOT_ALLOWED}, {"DELETE", "/v1/calls/a", "", 0, "a", FARE_CODE_METHOD_NOT_ALLOWED}, {"GET", "/v1%2Fcalls/a", "", 0, "", FARE_CODE_ROUTE_UNKNOWN},
+		{"GET", "/v1/models/../../secret", "", FARE_ROUTE_MODEL, "../../secret", 0},
 	};
 	(void)state;
 	for (size_t i = 0; i < FARE_ARRAY_N(rows); i++) {

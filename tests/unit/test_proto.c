@@ -82,6 +82,25 @@ static void check_answers(void **state)
 	assert_false(fare_proto_read_answer(&k, &h, &b));
 }
 
+static void check_story(void **state)
+{
+	static const char text[] = "{\"call_id\": \"x\"}";
+	struct fare_span read;
+	struct fare_msg_head h;
+	struct fare_unpack k;
+	(void)state;
+	for (size_t length = 0; length < sizeof text; length += sizeof text - 1) {
+		size_t n = fare_proto_story(bytes, sizeof bytes, FARE_PROTO_VERSION, id, fare_span_at(text, length));
+		check_head(&k, n, FARE_MSG_STORY_IS, &h);
+		assert_true(fare_proto_read_story(&k, &read) && fare_span_eq(read, fare_span_at(text, length)));
+		for (size_t cut = 0; cut <= n + 1; cut++) {
+			k = (struct fare_unpack){.p = bytes, .n = cut};
+			assert_int_equal(fare_proto_head(&k, &h) && fare_proto_read_story(&k, &read), cut == n);
+		}
+	}
+	assert_int_equal(fare_proto_story(bytes, 30, FARE_PROTO_VERSION, id, fare_span_of(text)), 0);
+}
+
 /* What a worker of before an upgrade says and hears. */
 static void check_version_1(void **state)
 {
@@ -150,6 +169,6 @@ static void check_hello(void **state)
 
 int main(void)
 {
-	const struct CMUnitTest tests[] = {cmocka_unit_test(check_ask), cmocka_unit_test(check_answers), cmocka_unit_test(check_version_1), cmocka_unit_test(check_hello)};
+	const struct CMUnitTest tests[] = {cmocka_unit_test(check_ask), cmocka_unit_test(check_answers), cmocka_unit_test(check_story), cmocka_unit_test(check_version_1), cmocka_unit_test(check_hello)};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

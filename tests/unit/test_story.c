@@ -4,6 +4,9 @@
 #include "books_kit.h"
 #include "decider_kit.h"
 
+#include "base/json.h"
+#include "bank/story.h"
+
 /* ---- Records and books */
 
 static char home[KIT_PATH_N];
@@ -152,6 +155,43 @@ static void check_expiry(void **state)
 	assert_true(v.ok);
 }
 
+static void expect_verify(const char *fault)
+{
+	struct fare_verify v;
+	assert_int_equal(fare_books_verify(books, &v), 0);
+	assert_int_equal(v.ok, fault == NULL);
+	assert_true(!fault || strstr(v.first_fault, fault));
+}
+
+static void check_verify(void **state)
+{
+	struct fare_op call = call_with_story(2, 7), refused = story_op(3, 5), dear = story_op(4, 5);
+	(void)state;
+	fare_log_level(FARE_ALARM + 1);
+	assert_int_equal(kit_one(books, &call), FARE_APPLIED);
+	assert_int_equal(kit_one(books, &refused), FARE_APPLIED);
+	expect_verify(NULL);
+	dear.story = call.story; /* what no writer writes: an ended call's story without its entry */
+	dear.story.call_id = kit_id(4);
+	assert_int_equal(kit_one(books, &dear), FARE_APPLIED);
+	expect_verify("has no entry");
+	assert_int_equal(expire(UINT64_MAX), 3);
+	expect_verify(NULL);
+	struct fare_story wrong[] = {call.story, call.story, call.story, call.story};
+	wrong[0].cost.nano = 8;
+	wrong[1].account = 2;
+	wrong[2].key = 9;
+	wrong[3].ending = FARE_TIMEOUT;
+	for (size_t i = 0; i < FARE_ARRAY_N(wrong); i++) {
+		struct fare_op op = {.type = FARE_OP_STORY, .story = wrong[i]};
+		assert_int_equal(kit_one(books, &op), FARE_APPLIED);
+		expect_verify("says another account, key, cost or ending");
+		assert_int_equal(expire(UINT64_MAX), 1);
+	}
+	expect_verify(NULL);
+	fare_log_level(FARE_INFO);
+}
+
 /* A store of before, or a backup of it, has no such table. */
 static void check_older_store(void **state)
 {
@@ -167,6 +207,76 @@ static void check_older_store(void **state)
 	assert_int_equal(fare_books_find_story(books, kit_id(1), &got), 0);
 	assert_int_equal(kit_one(books, &story), FARE_APPLIED);
 	story_as(&story.story);
+}
+
+/* ---- What is told of them */
+
+/* A member as it is written. */
+static void told_as(struct fare_call_facts *f, const char *const members[][2], size_t n)
+{
+	struct fare_buf b;
+	struct fare_json j = {0};
+	fare_buf_init(&b, FARE_CALL_FACTS_MAX);
+	assert_int_equal(fare_call_facts_read(books, f), 0);
+	fare_call_facts_json(f, &b);
+	assert_true(fare_json_parse(&j, fare_buf_span(&b)));
+	for (size_t i = 0; i < n; i++) {
+		const struct fare_json_node *node = fare_json_member(&j, fare_json_root(&j), members[i][0]);
+		assert_non_null(node);
+		if (!fare_span_is(fare_json_text(&j, node), members[i][1]))
+			fail_msg("%s is %.*s, not %s", members[i][0], (int)fare_json_text(&j, node).n, fare_json_text(&j, node).p, members[i][1]);
+	}
+	fare_json_release(&j);
+	fare_buf_release(&b);
+}
+#define TOLD(f, ...) \
+	do { \
+		static const char *const want[][2] = __VA_ARGS__; \
+		told_as(f, want, FARE_ARRAY_N(want)); \
+	} while (0)
+
+static void check_told(void **state)
+{
+	struct fare_op call = call_with_story(1, 7), plain = kit_call(1, 2, 1, 3, 0, 3, 5000), refused = story_op(3, 5);
+	struct fare_call_facts f = {.call_id = kit_id(9)};
+	(void)state;
+	refused.story.price_version = 1;
+	call.story.flags = FARE_STORY_SEEN | FARE_STORY_BOUND_OURS | FARE_STORY_LOWERED;
+	call.story.endpoint = FARE_CHAT;
+	struct fare_op *ops[] = {&call, &plain, &refused};
+	for (size_t i = 0; i < FARE_ARRAY_N(ops); i++)
+		assert_int_equal(kit_one(books, ops[i]), FARE_APPLIED);
+	assert_int_equal(fare_call_facts_read(books, &f), 0);
+	assert_int_equal(f.told_by, FARE_TOLD_BY_NOTHING);
+	f = (struct fare_call_facts){.call_id = kit_id(1)};
+	TOLD(&f, {{"account", "\"acme\""}, {"key_id", "1"}, {"model", "\"m\""}, {"state", "\"ended\""}, {"told_by", "\"story\""}, {"cost", "\"0.000000007\""}, {"hold", "\"0.000000007\""},
+		{"ending", "\"complete\""}, {"started", "\"1970-01-01T00:00:04.000Z\""}, {"ended", "\"1970-01-01T00:00:05.000Z\""}, {"endpoint", "\"/v1/chat/completions\""},
+		{"asked_max_tokens", "null"}, {"max_tokens", "100"}, {"max_tokens_from", "\"balance\""}, {"provider", "\"p\""}, {"upstream_model", "\"m-up\""}, {"upstream_status", "200"}, {"entry", "1"},
+		{"balance", "\"-0.000000007\""}, {"code", "null"}, {"price_version", "1"}, {"received_bytes", "null"}});
+	assert_int_equal(fare_call_facts_key(&f), 1);
+	f = (struct fare_call_facts){.call_id = kit_id(2)}; /* expired, or of a farebox of before */
+	TOLD(&f, {{"account", "\"acme\""}, {"key_id", "1"}, {"state", "\"ended\""}, {"told_by", "\"entry\""}, {"cost", "\"0.000000003\""}, {"ending", "\"complete\""}, {"started", "null"},
+		{"ended", "\"1970-01-01T00:00:05.000Z\""}, {"available", "null"}, {"stream", "null"}, {"max_tokens", "null"}, {"entry", "2"}, {"upstream_status", "null"}, {"price_version", "1"}});
+	assert_int_equal(fare_call_facts_key(&f), 1);
+	f = (struct fare_call_facts){.call_id = kit_id(3)};
+	TOLD(&f, {{"state", "\"refused\""}, {"code", "\"balance_too_low\""}, {"key_id", "2"}, {"cost", "null"}, {"hold", "null"}, {"ending", "null"}, {"available", "\"0.000000008\""},
+		{"needed", "\"0.000000011\""}, {"shortfall", "\"0.000000003\""}, {"affordable_max_tokens", "12"}, {"stream", "true"}, {"provider", "null"}, {"max_tokens", "null"}, {"usage", "null"}});
+	/* A refusal in memory gives way to what came of the call under the next bank. */
+	f = (struct fare_call_facts){.call_id = kit_id(1), .told_by = FARE_TOLD_BY_MEMORY, .story = refused.story};
+	TOLD(&f, {{"state", "\"ended\""}, {"told_by", "\"story\""}, {"entry", "1"}});
+	/* The longest there can be fits a message. */
+	struct fare_story *s = &f.story;
+	*s = refused_story(77, UINT64_MAX / 1000);
+	f.told_by = FARE_TOLD_BY_MEMORY;
+	f.call_id = kit_id(77);
+	f.has_entry = false;
+	s->prompt_bytes = s->affordable = UINT64_MAX;
+	s->needed = s->available = s->pending = s->credit_limit = fare_nano(INT64_MIN + 1);
+	s->price_version = 1;
+	memset(s->model, 1, sizeof s->model - 1);
+	memset(s->ip, 1, sizeof s->ip - 1);
+	s->refused = FARE_IP_NOT_ALLOWED;
+	TOLD(&f, {{"state", "\"refused\""}, {"told_by", "\"memory\""}});
 }
 
 /* ---- The decider's part */
@@ -343,7 +453,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 #define BOOKS(f) cmocka_unit_test_setup_teardown(f, books_up, books_down)
-		BOOKS(check_records), BOOKS(check_who_is_first), BOOKS(check_expiry), BOOKS(check_older_store),
+		BOOKS(check_records), BOOKS(check_who_is_first), BOOKS(check_expiry), BOOKS(check_older_store), BOOKS(check_verify), BOOKS(check_told),
 		TEST(check_refused), TEST(check_flood), TEST(check_ended), TEST(check_new_bank),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
