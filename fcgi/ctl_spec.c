@@ -30,7 +30,7 @@
 #define KEY_COLUMNS "id:n account name state models ip expires:t created:t"
 #define PROVIDER_COLUMNS "name style base_url key_file key_env"
 #define MODEL_COLUMNS "name provider upstream input:a output:a cache_read:a cache_write:a per_call:a max_output:n context:n price_version:n"
-#define ENTRY_COLUMNS "number:n time:t kind amount:a balance:a model usage.input_tokens:n usage.output_tokens:n ending call_id ref note"
+#define ENTRY_COLUMNS "number:n time:t kind amount:a balance:a model usage.input_tokens:n usage.output_tokens:n ending call_id corrects:o ref note"
 #define USAGE_COLUMNS \
 	"day:o account:o key_id:o model:o calls:n usage.input_tokens:n usage.output_tokens:n usage.cached_tokens:n usage.cache_write_tokens:n usage.reasoning_tokens:n cost:a"
 #define CALL_COLUMNS "started:t call_id account key_id:n model state hold:a cost:a ending"
@@ -48,16 +48,23 @@ static const struct ctl_command commands[] = {
 	{"account", "show", "account.show", {NAME_OF("NAME")}, .columns = ACCOUNT_ALL, .help = "one account"},
 	{"account", "close", "account.close", {NAME_OF("NAME")}, .columns = ACCOUNT_COLUMNS, .help = "refuses its calls (403 account_closed)"},
 	{"account", "reopen", "account.reopen", {NAME_OF("NAME")}, .columns = ACCOUNT_COLUMNS, .help = "takes its calls again"},
-	{"credit", NULL, "credit", {MONEY_ARGS}, .columns = ENTRY_COLUMNS, .help = "adds money; the same --ref adds it once"},
+	{"credit", NULL, "credit", {MONEY_ARGS}, .columns = ENTRY_COLUMNS, .help = "adds money; the same --ref adds it once; with --corrects it is a correction of that call, which must be in this account's ledger"},
 	{"debit", NULL, "debit", {MONEY_ARGS, {.word = "--force", .member = "force", .kind = CTL_FLAG}}, .columns = ENTRY_COLUMNS,
 		.help = "takes money out, not beyond what is available unless --force"},
+	{"rerate", NULL, "rerate",
+		{{.word = "--model", .member = "model", .kind = CTL_MODEL, .required = true, .shown = "M"}, {.word = "--since", .member = "since", .kind = CTL_PAST, .required = true, .shown = "TIME"},
+			{.word = "--price-version", .member = "price_version", .kind = CTL_ID, .required = true, .shown = "V"}, {.word = "--dry-run", .member = "dry_run", .kind = CTL_FLAG}},
+		.columns = "account calls:n charged:a amount:a posted",
+		.help = "charges calls of a model that ended since TIME at the price of version V of it (those that end meanwhile may be left out); --dry-run says what that would be\n"
+			"      each difference is an entry of kind rerate that names its call; free endings stay free. Done again it does nothing: one that was cut short is finished by the same again\n"
+			"      a dearer price is charged even where the account goes below zero; credits and debits with --corrects are not undone"},
 	{"balance", NULL, "balance", {NAME_OF("NAME")}, .columns = "account available:a pending:a credits:a debits:a credit_limit:a currency", .help = "what an account has"},
 	{"ledger", NULL, "ledger", {NAME_OF("NAME"), {.word = "--since", .member = "since", .kind = CTL_PAST, .shown = "TIME"}}, .columns = ENTRY_COLUMNS,
 		.help = "an account's entries, oldest first; TIME is RFC 3339, or 30d, 12h, 15m, 90s before now"},
 	{"ledger", "--all", "ledger_all", .columns = "account " ENTRY_COLUMNS, .help = "every entry and seal, in the order they were written"},
 	{"usage", NULL, "usage", {{.word = "--by", .member = "by", .kind = CTL_BY, .shown = "account|key|model|day"},
 			{.word = "--since", .member = "since", .kind = CTL_PAST, .shown = "TIME"}, {.word = "--until", .member = "until", .kind = CTL_PAST, .shown = "TIME"}},
-		.columns = USAGE_COLUMNS, .help = "what calls used and cost, by account unless said otherwise; counted by the day (UTC): every day that the span touches"},
+		.columns = USAGE_COLUMNS, .help = "what calls used and cost when they ended (corrections and rerates are in the ledger alone), by account unless said otherwise; counted by the day (UTC): every day that the span touches"},
 	{"calls", NULL, "calls", {{.word = "--live", .member = "live", .kind = CTL_FLAG}}, .columns = CALL_COLUMNS, .help = "live calls, and those that ended lately"},
 	{"why", NULL, "why", {{.word = "CALL-ID", .member = "call_id", .kind = CTL_CALL_ID, .required = true}}, .result = CTL_WHY,
 		.help = "a call's story: what was asked and decided, the numbers as they were, how it ended and what fixes it; kept for story_days of the settings"},

@@ -63,7 +63,7 @@ _farebox_values() { # COMMAND WORD
 	key:ID) _farebox_list key id ;;
 	why:CALL-ID) _farebox_run calls --json | sed -n 's/.*"call_id": *"\([^"]*\)".*/\1/p' ;;
 	provider:NAME | *:P) _farebox_list provider name ;;
-	model:NAME) _farebox_list model name ;;
+	model:NAME | rerate:M) _farebox_list model name ;;
 	*:*[A-Z]*) ;;
 	*) tr '|' '\n' <<<"$2" ;;
 	esac

@@ -37,6 +37,9 @@
  * ledger_all                                                                                      entries and seals in batch order
  * calls              [live: true]                                                                 call records: live ones, then (unless live) what ended lately, newest first
  * usage              [by: account (default), key, model or day], [since: time], [until: time]     usage records; totals are kept by the day (UTC): every day that the span touches
+ * rerate             model, since: time, price_version (of that model), [dry_run: true]            totals, one record for each account and one for all: calls of the model that ended since then
+ *                                                                                                 charged at that version's price, the differences posted as entries of kind rerate (not with
+ *                                                                                                 dry_run). Done twice it does nothing; one that ends early is finished by the same again
  * backup             dir: an absolute path, empty or not there, that the store's owner may write    one record: head_seal as it was at the start. The copy is to be tried (recovered, verified)
  *                                                                                                 before it is believed; its files are not flushed
  * verify             [head: "NUMBER:HASH" of a seal that was kept elsewhere]                       one record: ok_books, entries, accounts, seals, holds (live and decided, judged when
@@ -52,6 +55,7 @@
  * model      name, provider, upstream, input, output, cache_read, cache_write (null: as input), per_call, max_output, context (0: unknown), bound_field, stream_options, price_version, created
  * call       call_id, account, key_id, model, state ("idle", "sent", "streaming", "final", "posting", "ended"), hold, cost (null while it runs), ending (null while it runs), started
  * usage      account, key_id, model, day ("2026-11-24"): null what it is not summed by; calls, usage (as in an entry), cost
+ * rerate     account (null: all), calls, charged (before), amount (the difference: a charge below 0), posted
  * entry      as fare_entry_json (bank/books.h)
  */
 #ifndef FARE_BANK_ADMIN_H

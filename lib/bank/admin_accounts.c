@@ -211,8 +211,8 @@ static void read_repeat(struct fare_admin *c)
 	c->read_failed = r < 0;
 	if (r == 0)
 		say_beyond(c, c->account_name, c->read_available);
-	else if (r > 0 && e.amount.nano != c->read_amount.nano)
-		fare_arg_wrong(c, "ref %.100s was used before, for another amount", c->name);
+	else if (r > 0 && (e.amount.nano != c->read_amount.nano || !fare_id_eq(e.corrects, c->read_corrects)))
+		fare_arg_wrong(c, "ref %.100s was used before, for another amount or call", c->name);
 	if (r <= 0 || c->bad)
 		return;
 	fare_entry_json(&e, c->account_name, &c->out);
@@ -224,6 +224,7 @@ static void look_for_repeat(struct fare_admin *c, const struct fare_acct *a, con
 	c->account = a->rec.id;
 	c->read_kind = e->kind;
 	c->read_amount = fare_nano(-e->amount.nano);
+	c->read_corrects = e->corrects;
 	c->read_available = fare_decider_available(a);
 	memcpy(c->name, e->ref, sizeof c->name);
 	memcpy(c->account_name, a->rec.name, sizeof c->account_name);

@@ -155,6 +155,7 @@ int fare_books_apply(struct fare_books *b, struct fare_op *op)
 		[FARE_OP_POST] = fare_op_post, [FARE_OP_ACCOUNT_PUT] = fare_op_account, [FARE_OP_KEY_PUT] = fare_op_key,
 		[FARE_OP_PROVIDER_PUT] = fare_op_provider, [FARE_OP_MODEL_PUT] = fare_op_model, [FARE_OP_OUTAGE] = fare_op_post, [FARE_OP_ACCOUNT_LOW] = fare_op_low,
 		[FARE_OP_STORY] = fare_op_story, [FARE_OP_EXPIRE] = fare_op_expire, [FARE_OP_FORGET] = fare_op_forget,
+		[FARE_OP_RERATE] = fare_op_rerate,
 	};
 	FARE_ASSERT(b->in_batch);
 	op->applied = 0;

@@ -11,9 +11,26 @@
 
 enum { FARE_ERROR_N = FARE_STORE_ERROR_N };
 
-enum fare_op_type { FARE_OP_POST = 1, FARE_OP_ACCOUNT_PUT, FARE_OP_KEY_PUT, FARE_OP_PROVIDER_PUT, FARE_OP_MODEL_PUT, FARE_OP_OUTAGE, FARE_OP_ACCOUNT_LOW, FARE_OP_STORY, FARE_OP_EXPIRE, FARE_OP_FORGET };
+enum fare_op_type { FARE_OP_POST = 1, FARE_OP_ACCOUNT_PUT, FARE_OP_KEY_PUT, FARE_OP_PROVIDER_PUT, FARE_OP_MODEL_PUT, FARE_OP_OUTAGE, FARE_OP_ACCOUNT_LOW, FARE_OP_STORY, FARE_OP_EXPIRE, FARE_OP_FORGET, FARE_OP_RERATE };
 enum { FARE_EXPIRE_MAX = 256, FARE_EXPIRE_LOOKS = 1024 /* stories looked at for it, so that one with a strange id keeps none of the others */ };
 enum fare_applied { FARE_APPLIED = 1, FARE_ALREADY = 2 /* call id or ref is in the ledger: nothing written, entry filled in */, FARE_REFUSED_OP = 3 /* text in error; nothing written */ };
+
+/*
+ * Calls charged anew, at a price version of their model. What a call is charged is its entry and earlier rerates of it (not what else corrects it); the difference to what
+ * its usage costs at that version is posted as an entry of kind `rerate` that names call and version. So doing it twice does nothing, and going back to an earlier version
+ * goes back to its price. Free endings, and calls of which nothing came from upstream, stay free. An account may go below zero: who raises a price has decided that.
+ */
+struct fare_rerated {
+	struct fare_id call; /* given */
+	uint64_t account;
+	struct fare_amount before, amount; /* filled in: what it was charged; the difference, signed by its effect on the balance (0: nothing to post) */
+};
+enum { FARE_RERATE_MAX = 256 };
+struct fare_rerate {
+	uint64_t version, time_ms;
+	size_t n, done; /* done: items looked at, filled in; less than n when the next one was refused: it is, when it comes first */
+	struct fare_rerated items[FARE_RERATE_MAX];
+};
 
 /*
  * One change. PUTs carry the whole record; id (version for models) 0 makes a new one, and the record as it is stored then (its id with it) is filled in.
@@ -25,6 +42,7 @@ enum fare_applied { FARE_APPLIED = 1, FARE_ALREADY = 2 /* call id or ref is in t
  * EXPIRE: deletes stories that ended before u.expire.before_ms, in the order of their ids, at most FARE_EXPIRE_MAX of them; count is filled in.
  * POST of a call with an Idempotency-Key (keyed.idem is not zero): a charge above 0 leaves a replay record with the answer, in the same transaction. FORGET: the replay
  * records of these calls and their answers go; those that are not there are passed over.
+ * RERATE: applied when at least one entry was posted.
  * OUTAGE: u.post with kind OUTAGE or RESTORED, time and note; it goes to account 0, the house's own chain.
  */
 enum { FARE_FORGET_MAX = 64 };
@@ -38,6 +56,7 @@ struct fare_op {
 		struct fare_model model;
 		struct { uint64_t before_ms; uint32_t count; } expire;
 		struct { uint32_t count; struct fare_id calls[FARE_FORGET_MAX]; } forget;
+		struct fare_rerate *rerate; /* the caller's */
 	} u;
 	struct fare_story story;
 	struct {
@@ -95,6 +114,9 @@ int fare_books_find_ref(struct fare_books *b, uint64_t account, uint8_t kind, co
 int fare_books_each_replay(struct fare_books *b, bool (*fn)(void *, const struct fare_replay *), void *arg) FARE_MUST;
 /* A part of a kept answer, for the account that paid for it; total: bytes of the whole. 1, 0 (not there, or another's), -1 failed. */
 int fare_books_answer_part(struct fare_books *b, uint64_t account, struct fare_id call_id, uint16_t part, struct fare_answer_part *out, uint32_t *total) FARE_MUST;
+/* Calls of a model that ended since a time, from a place on through all accounts, that are charged otherwise than at that price version. */
+int fare_books_rerate_look(struct fare_books *b, const struct fare_model *m, uint64_t since_ms, struct fare_place from,
+	bool (*fn)(void *, const struct fare_entry *call, const struct fare_rerated *), void *arg) FARE_MUST;
 
 int fare_books_head_seal(struct fare_books *b, struct fare_seal *out) FARE_MUST; /* number 0: none yet */
 /* Entries and seals in batch order (a batch's entries, then its seal), each as one JSON object without newline (contract of `ledger --all --json`); an entry's has its account's name in front. */

@@ -23,6 +23,8 @@ struct fare_books {
  */
 int fare_op_refuse(struct fare_op *op, const char *fmt, ...) FARE_PRINTF(2, 3); /* returns NONE */
 int fare_op_post(struct fare_books *b, struct fare_op *op);
+int fare_op_rerate(struct fare_books *b, struct fare_op *op);
+int fare_post_entry(struct fare_books *b, struct fare_op *op); /* op->u.post at the end of its chain, of whatever kind it is */
 int fare_op_account(struct fare_books *b, struct fare_op *op);
 int fare_op_forget(struct fare_books *b, struct fare_op *op);
 int fare_op_low(struct fare_books *b, struct fare_op *op);
@@ -44,6 +46,13 @@ static inline uint32_t fare_entry_day(const struct fare_entry *e) { return (uint
 bool fare_totals_add(struct fare_amount amount, struct fare_amount *credits, struct fare_amount *debits) FARE_MUST;
 /* Adds a call to its usage total; false on overflow. */
 bool fare_usage_total_add(struct fare_usage_total *t, const struct fare_entry *e) FARE_MUST;
+
+/* What a call is charged after the first `most` rerates of it, and how many there are. NONE: the index leads to none, or to nonsense. */
+struct fare_charged { struct fare_amount charge; uint64_t rerates; };
+int fare_charged_get(struct fare_view *v, const struct fare_entry *call, uint64_t most, struct fare_charged *out) FARE_MUST;
+/* What a call costs at a price version; otherwise why it has no cost there. */
+const char *fare_rerate_due(const struct fare_entry *call, const struct fare_model *m, struct fare_amount *due);
+void fare_rerate_ref(struct fare_id call, uint64_t number, char out[FARE_NAME_N]);
 
 enum { FARE_BATCH_MAX = 1000000 };
 bool fare_hashes_add(struct fare_buf *hashes, const struct fare_hash *h); /* as a line of hexadecimal */

@@ -172,12 +172,20 @@ int fare_op_forget(struct fare_books *b, struct fare_op *op)
 int fare_op_post(struct fare_books *b, struct fare_op *op)
 {
 	struct fare_entry *e = &op->u.post;
-	struct posting p;
 	bool house = e->kind == FARE_KIND_OUTAGE || e->kind == FARE_KIND_RESTORED;
 	if (op->type == FARE_OP_OUTAGE)
 		e->account = 0;
 	if (house != (op->type == FARE_OP_OUTAGE))
 		return fare_op_refuse(op, "outage and restored have an operation of their own");
+	if (e->kind == FARE_KIND_RERATE)
+		return fare_op_refuse(op, "a rerate has an operation of its own");
+	return fare_post_entry(b, op);
+}
+
+int fare_post_entry(struct fare_books *b, struct fare_op *op)
+{
+	struct fare_entry *e = &op->u.post;
+	struct posting p;
 	const char *fault = fare_entry_fault(e);
 	if (fault)
 		return fare_op_refuse(op, "%s", fault);

@@ -55,7 +55,11 @@ static const char *other_fault(const struct fare_entry *e)
 		return e->amount.nano <= 0 ? "a credit must be above 0" : NULL;
 	if (e->kind == FARE_KIND_DEBIT)
 		return e->amount.nano >= 0 ? "a debit must be below 0" : NULL;
-	return fare_id_is_zero(e->corrects) ? "a correction names the call it corrects" : NULL;
+	if (fare_id_is_zero(e->corrects))
+		return "a correction names the call it corrects";
+	if (e->kind == FARE_KIND_RERATE && (e->price_version == 0 || e->amount.nano == 0))
+		return "a rerate names a price version and moves money";
+	return NULL;
 }
 
 const char *fare_entry_fault(const struct fare_entry *e)

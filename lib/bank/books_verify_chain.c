@@ -59,6 +59,38 @@ static int check_call(struct verify *x, const struct fare_entry *e)
 	return r;
 }
 
+/* A rerate brings what its call is charged to what it costs at the version named; it is the next one of that call. */
+static int check_rerate(struct verify *x, const struct fare_entry *e, struct fare_place at)
+{
+	const struct fare_model *m;
+	struct fare_entry call;
+	struct fare_charged now;
+	struct fare_amount due;
+	uint64_t number;
+	char ref[FARE_NAME_N];
+	const char *slash = strrchr(e->ref, '/');
+	if (!slash || !fare_num_u64(fare_span_of(slash + 1), 1, INT64_MAX, &number))
+		return fault_at(x, e->number, "a rerate that has no number");
+	fare_rerate_ref(e->corrects, number, ref);
+	if (strcmp(ref, e->ref) != 0 || at.number >= e->number)
+		return fault_at(x, e->number, "a rerate of another call than it says, or of a later one");
+	int r = find_price(x, e->price_version, &m);
+	if (r == FARE_STORE_NONE)
+		return fault_at(x, e->number, "its price version is not there");
+	if (r == FARE_STORE_OK)
+		r = fare_entry_get(&x->v, at, &call);
+	if (r == FARE_STORE_OK)
+		r = fare_charged_get(&x->v, &call, number - 1, &now);
+	if (r == FARE_STORE_NONE || (r == FARE_STORE_OK && now.rerates != number - 1))
+		return fault_at(x, e->number, "the call that it rerates, or an earlier rerate of it, is not there");
+	if (r != FARE_STORE_OK)
+		return r;
+	const char *fault = fare_rerate_due(&call, m, &due);
+	if (fault)
+		return fault_at(x, e->number, fault);
+	return e->amount.nano == now.charge.nano - due.nano ? FARE_STORE_OK : fault_at(x, e->number, "does not bring its call to the price that it names");
+}
+
 static int check_other(struct verify *x, const struct fare_entry *e)
 {
 	struct fare_place at;
@@ -73,6 +105,8 @@ static int check_other(struct verify *x, const struct fare_entry *e)
 		r = fare_call_get(&x->v, e->corrects, &at);
 		if (r == FARE_STORE_NONE || (r == FARE_STORE_OK && at.account != e->account))
 			return fault_at(x, e->number, "corrects a call that is not in this account's ledger");
+		if (r == FARE_STORE_OK && e->kind == FARE_KIND_RERATE)
+			r = check_rerate(x, e, at);
 	}
 	return r;
 }

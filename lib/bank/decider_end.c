@@ -213,6 +213,18 @@ static void money_moved(struct fare_decider *d, const struct fare_job *job)
 	fare_decider_watch(d, a);
 }
 
+/* Only the writer knows what a call is charged: differences count when they are durable, either way. */
+static void rerated(struct fare_decider *d, const struct fare_rerate *re)
+{
+	for (size_t i = 0; i < re->done; i++) {
+		struct fare_acct *a = fare_decider_account(d, re->items[i].account);
+		if (!a || re->items[i].amount.nano == 0)
+			continue;
+		fare_decider_charge(a, re->items[i].amount.nano);
+		fare_decider_watch(d, a);
+	}
+}
+
 static void op_over(struct fare_decider *d, const struct fare_job *job)
 {
 	if (job->op.type == FARE_OP_POST) {
@@ -221,7 +233,9 @@ static void op_over(struct fare_decider *d, const struct fare_job *job)
 	}
 	if (job->op.applied != FARE_APPLIED)
 		return;
-	if (job->op.type == FARE_OP_ACCOUNT_PUT)
+	if (job->op.type == FARE_OP_RERATE)
+		rerated(d, job->op.u.rerate);
+	else if (job->op.type == FARE_OP_ACCOUNT_PUT)
 		fare_decider_put_account(d, &job->op.u.account);
 	else if (job->op.type == FARE_OP_ACCOUNT_LOW && job->op.u.account.low == FARE_LOW_DUE)
 		fare_decider_due(d, job->op.u.account.id, job->op.u.account.falls);

@@ -19,6 +19,7 @@ static void serve_next(struct fare_admin *c);
 
 static void admin_free(struct fare_admin *c)
 {
+	fare_rerating_end(c);
 	fare_buf_release(&c->in);
 	fare_buf_release(&c->out);
 	fare_json_release(&c->json);
@@ -74,6 +75,7 @@ void fare_admin_end_record(struct fare_admin *c) { fare_buf_add_char(&c->out, '\
 
 static void line_done(struct fare_admin *c)
 {
+	fare_rerating_end(c);
 	fare_buf_drop(&c->in, c->line_n);
 	c->line_n = 0;
 	c->busy = false;
@@ -147,7 +149,7 @@ static void change_done(void *arg, struct fare_job *job)
 void fare_admin_submit(struct fare_admin *c, struct fare_job *job, void (*ok)(struct fare_admin *c, struct fare_job *job))
 {
 	struct change *change = fare_alloc(sizeof *change);
-	*change = (struct change){.client = c, .ok = ok, .changes = job->op.type != FARE_OP_POST};
+	*change = (struct change){.client = c, .ok = ok, .changes = job->op.type != FARE_OP_POST && job->op.type != FARE_OP_RERATE};
 	job->what = FARE_JOB_OP;
 	job->done = change_done;
 	job->arg = change;
@@ -161,7 +163,7 @@ void fare_admin_submit(struct fare_admin *c, struct fare_job *job, void (*ok)(st
 
 static const struct fare_admin_op *op_find(struct fare_span name)
 {
-	const struct fare_admin_op *tables[] = {fare_account_ops, fare_key_ops, fare_catalog_ops, fare_ledger_ops, fare_story_ops, fare_status_ops};
+	const struct fare_admin_op *tables[] = {fare_account_ops, fare_key_ops, fare_catalog_ops, fare_ledger_ops, fare_rerate_ops, fare_story_ops, fare_status_ops};
 	for (size_t t = 0; t < FARE_ARRAY_N(tables); t++)
 		for (const struct fare_admin_op *op = tables[t]; op->name; op++)
 			if (fare_span_is(name, op->name))
@@ -355,16 +357,21 @@ static void read_back(struct fare_reading *r)
 		fare_admin_fail(c, "the store cannot be read: see the bank's log");
 	else if (c->bad)
 		fare_admin_fail(c, "%s", c->error);
+	else if (c->then)
+		c->then(c);
 	else
 		fare_admin_ok(c, c->more);
 	serve_next(c);
 }
 
 /* The connection is the reader's until it comes back. */
-void fare_admin_read(struct fare_admin *c, void (*fn)(struct fare_admin *))
+void fare_admin_read(struct fare_admin *c, void (*fn)(struct fare_admin *)) { fare_admin_read_then(c, fn, NULL); }
+
+void fare_admin_read_then(struct fare_admin *c, void (*fn)(struct fare_admin *), void (*then)(struct fare_admin *))
 {
 	c->busy = c->reading = true;
 	c->read = fn;
+	c->then = then;
 	c->read_failed = false;
 	c->more = "";
 	c->scan.read = read_it;

@@ -109,12 +109,15 @@ struct fare_admin {
 	char secret[FARE_KEY_TEXT_N]; /* a new key's text, until it is said */
 	struct fare_reading scan;
 	void (*read)(struct fare_admin *); /* a reader's work */
+	void (*then)(struct fare_admin *); /* what follows it; NULL: the answer's end */
+	struct fare_rerating *rerating; /* owned: a rerate under way */
 	uint64_t account, from, since_ms, until_ms; /* what it reads */
 	enum fare_usage_by by;
 	char path[FARE_PATH_N];
 	char name[FARE_NAME_N], account_name[FARE_NAME_N];
 	uint8_t read_kind;
 	struct fare_amount read_amount, read_available;
+	struct fare_id read_corrects;
 	struct fare_holds_check holds;  /* verify's: as they were when it was asked */
 	struct fare_kept_seal kept;
 	bool read_failed;
@@ -140,6 +143,8 @@ void fare_admin_end_record(struct fare_admin *c); /* a newline */
 /* Hands a change to the writer; done runs when it is durable and finishes the answer (the default says what was refused). */
 void fare_admin_submit(struct fare_admin *c, struct fare_job *job, void (*ok)(struct fare_admin *c, struct fare_job *job));
 void fare_admin_read(struct fare_admin *c, void (*fn)(struct fare_admin *)); /* on a reader's thread: it alone touches c until it is done */
+void fare_admin_read_then(struct fare_admin *c, void (*fn)(struct fare_admin *), void (*then)(struct fare_admin *)); /* when it has done well, `then` goes on, on the decider's thread */
+void fare_rerating_end(struct fare_admin *c); /* frees it, if there is one */
 bool fare_admin_push(struct fare_admin *c);   /* reader: writes what is in out, waiting for the client; false: it is gone */
 
 /* JSON records, appended to out. */
@@ -155,7 +160,7 @@ struct fare_admin_op {
 	const char *members; /* parted by spaces */
 	bool changes;        /* records: one at a time, so that no change is lost */
 };
-extern const struct fare_admin_op fare_account_ops[], fare_key_ops[], fare_catalog_ops[], fare_ledger_ops[], fare_story_ops[], fare_status_ops[]; /* ended by a NULL name */
+extern const struct fare_admin_op fare_account_ops[], fare_key_ops[], fare_catalog_ops[], fare_ledger_ops[], fare_rerate_ops[], fare_story_ops[], fare_status_ops[]; /* ended by a NULL name */
 
 /* ---- Stories. To workers: answered with story_is, or with checked when the key is refused. */
 void fare_story_ask(struct fare_bank *b, struct fare_worker *w, const struct fare_admit *ask);
@@ -178,6 +183,8 @@ struct fare_bank {
 	uint64_t conn_number; /* call.sock: of the newest */
 	bool changing;     /* a change of records is under way */
 	uint64_t turns;    /* for waits */
+	unsigned rerates;  /* under way, all to one price version */
+	uint64_t rerate_version;
 	bool stopping;
 	unsigned story_reads; /* for workers, under way */
 	bool expiring;     /* the writer is at it */

@@ -227,7 +227,7 @@ check "and nothing of its work" test ! -e "$tmp/third/restoring"
 fails "not built yet" 2 "not built yet" catalog
 fails "no such command" 2 "no such command" frobnicate
 fails "reload of nothing" 1 "not running" reload
-for command in backup restore log setup start stop reload status verify mount account credit debit balance ledger usage calls key provider model; do
+for command in backup restore log setup start stop reload status verify mount account credit debit rerate balance ledger usage calls key provider model; do
 	run $command --help
 	is "$command --help" 0 "$rc"
 	has "$command --help: how" "farebox $command" "$out"

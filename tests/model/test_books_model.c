@@ -13,6 +13,7 @@
 #include <time.h>
 
 #include "../unit/books_kit.h"
+#include "bank/books_inner.h"
 
 enum { ACCOUNTS_MAX = 40, POSTS_MAX = 200000, VERSIONS_MAX = 200, BATCH_OPS_MAX = 24, BATCHES_MAX = 12, ROUNDS = 60 };
 
@@ -22,7 +23,16 @@ struct account {
 	bool closed;
 	int name; /* its number in the name */
 };
-struct post { uint64_t account, number, id; int64_t amount; uint8_t kind; };
+struct post {
+	uint64_t account, number, id;
+	int64_t amount;
+	uint8_t kind;
+	/* Of a call: what rerates go by, and what it is charged now. */
+	uint64_t version;
+	struct fare_usage usage;
+	bool is_free;
+	int64_t charge;
+};
 
 /* All that the books should know. Plain data: a child has its own copy. */
 struct model {
@@ -94,6 +104,8 @@ static uint64_t random_time(void)
 	return rnd(&m.rng, 10) == 0 ? m.time_ms - rnd(&m.rng, 100000000) : m.time_ms;
 }
 
+static void name_model(char name[FARE_NAME_N], uint64_t version) { snprintf(name, FARE_NAME_N, "m%d", (int)(version % 3)); }
+
 static struct fare_op make_call(struct expected *want)
 {
 	uint64_t version = 1 + rnd(&m.rng, m.versions_n), account = random_account();
@@ -103,7 +115,7 @@ static struct fare_op make_call(struct expected *want)
 	const struct post *p = rnd(&m.rng, 6) == 0 ? random_post(FARE_KIND_CALL) : NULL;
 	e->key = 1 + rnd(&m.rng, m.keys_n);
 	e->usage.cached = rnd(&m.rng, e->usage.input + 1);
-	snprintf(e->model, sizeof e->model, "m%d", (int)rnd(&m.rng, 3));
+	name_model(e->model, version);
 	e->ending = (uint8_t)(1 + rnd(&m.rng, FARE_ENDING_N - 1));
 	CHECK(fare_price_cost(&m.prices[version], &e->usage, &cost));
 	if (fare_ending_is_free((enum fare_ending)e->ending))
@@ -116,8 +128,14 @@ static struct fare_op make_call(struct expected *want)
 	} else if (rnd(&m.rng, 12) == 0) {
 		e->amount.nano -= 1;
 		*want = (struct expected){.applied = FARE_REFUSED_OP};
-	} else
+	} else {
 		expect_applied(&op, want, m.ids);
+		struct post *mine = &m.posts[m.posts_n - 1];
+		mine->version = version;
+		mine->usage = e->usage;
+		mine->is_free = fare_ending_is_free((enum fare_ending)e->ending) || (cost.nano == 0 && fare_usage_is_zero(&e->usage));
+		mine->charge = cost.nano;
+	}
 	return op;
 }
 
@@ -147,13 +165,71 @@ static struct fare_op make_correction(struct expected *want)
 	struct fare_op op = kit_money(random_account(), 1 + (int64_t)rnd(&m.rng, 1000), "", random_time());
 	if (rnd(&m.rng, 2))
 		op.u.post.amount.nano = -op.u.post.amount.nano;
-	op.u.post.kind = rnd(&m.rng, 2) ? FARE_KIND_CORRECTION : FARE_KIND_RERATE;
+	op.u.post.kind = FARE_KIND_CORRECTION;
 	op.u.post.corrects = kit_id(p ? p->id : UINT64_MAX);
 	if (p && p->account == op.u.post.account)
 		expect_applied(&op, want, 0);
 	else
 		*want = (struct expected){.applied = FARE_REFUSED_OP};
 	return op;
+}
+
+/* What one item of a rerate should do; false: it is refused. */
+static bool expect_rerated(struct fare_rerate *re, size_t i, int64_t *amount)
+{
+	struct post *p = NULL;
+	struct fare_amount due = {0};
+	struct expected unused;
+	for (size_t k = 0; !p && k < m.posts_n; k++)
+		if (m.posts[k].kind == FARE_KIND_CALL && fare_id_eq(kit_id(m.posts[k].id), re->items[i].call))
+			p = &m.posts[k];
+	if (!p || re->version > m.versions_n || p->version % 3 != re->version % 3)
+		return false;
+	if (!p->is_free)
+		CHECK(fare_price_cost(&m.prices[re->version], &p->usage, &due));
+	*amount = p->charge - due.nano;
+	p->charge = due.nano;
+	struct fare_op one = {.u.post = {.account = p->account, .kind = FARE_KIND_RERATE, .amount = fare_nano(*amount)}};
+	if (*amount != 0)
+		expect_applied(&one, &unused, 0);
+	return true;
+}
+
+static struct fare_rerate re;
+static struct { size_t done; int64_t amounts[8]; } want_re;
+
+/* A few calls at once, some twice, at any version: also of another model, and back to an earlier one. */
+static struct fare_op make_rerate(struct expected *want)
+{
+	const struct post *p = random_post(FARE_KIND_CALL);
+	bool posted = false;
+	re = (struct fare_rerate){.version = 1 + rnd(&m.rng, m.versions_n + 1), .time_ms = random_time(), .n = 1 + rnd(&m.rng, 8)};
+	if (p && rnd(&m.rng, 4))
+		re.version = 1 + (p->version - 1) % 3 + 3 * rnd(&m.rng, 1 + (m.versions_n - 1) / 3);
+	for (size_t i = 0; i < re.n; i++) {
+		re.items[i].call = kit_id(p ? p->id : UINT64_MAX);
+		if (rnd(&m.rng, 2) && p)
+			p = random_post(FARE_KIND_CALL);
+	}
+	*want = (struct expected){.applied = FARE_ALREADY};
+	for (want_re.done = 0; want_re.done < re.n; want_re.done++) {
+		int64_t *amount = &want_re.amounts[want_re.done];
+		if (!expect_rerated(&re, want_re.done, amount)) {
+			want->applied = FARE_REFUSED_OP;
+			break;
+		}
+		posted = posted || *amount != 0;
+	}
+	if (posted)
+		want->applied = FARE_APPLIED;
+	return (struct fare_op){.type = FARE_OP_RERATE, .u.rerate = &re};
+}
+
+static void check_rerated(const struct expected *want)
+{
+	CHECK(re.done == want_re.done);
+	for (size_t i = 0; i < re.done; i++)
+		CHECK(re.items[i].amount.nano == want_re.amounts[i] && (want->applied == FARE_APPLIED || re.items[i].amount.nano == 0));
 }
 
 static struct fare_op make_outage(struct expected *want)
@@ -197,6 +273,7 @@ static struct fare_op make_account(struct expected *want)
 static struct fare_op make_model(struct expected *want)
 {
 	struct fare_op op = kit_model("m", (int64_t)rnd(&m.rng, 3000000), (int64_t)rnd(&m.rng, 9000000));
+	name_model(op.u.model.name, m.versions_n + 1);
 	want->applied = FARE_REFUSED_OP;
 	op.u.model.price.cache_read = (int64_t)rnd(&m.rng, 1000000) - 1;
 	op.u.model.price.per_call = (int64_t)rnd(&m.rng, 1000);
@@ -227,8 +304,10 @@ static struct fare_op make_op(struct expected *want)
 		return make_call(want);
 	if (dice < 80)
 		return make_money(want);
-	if (dice < 86)
+	if (dice < 83)
 		return make_correction(want);
+	if (dice < 86)
+		return make_rerate(want);
 	if (dice < 88)
 		return make_outage(want);
 	if (dice < 94)
@@ -251,6 +330,8 @@ static void run_batch(struct fare_books *b)
 		CHECK(op.applied == want.applied);
 		if (op.type == FARE_OP_POST && want.applied != FARE_REFUSED_OP)
 			CHECK(op.u.post.amount.nano == want.amount && op.u.post.number == want.number);
+		if (op.type == FARE_OP_RERATE)
+			check_rerated(&want);
 	}
 	if (b)
 		CHECK(fare_books_commit(b) == 0);

@@ -356,6 +356,129 @@ static void recheck_seal(struct json_object *o)
 	check_hash(o, text);
 }
 
+static struct fare_rerate re;
+
+/* Calls by their ids, 0 ends them. */
+static uint8_t rerate(uint64_t version, const uint64_t *ids)
+{
+	struct fare_op op = {.type = FARE_OP_RERATE, .u.rerate = &re};
+	re = (struct fare_rerate){.version = version, .time_ms = 9000};
+	for (; ids[re.n]; re.n++)
+		re.items[re.n].call = kit_id(ids[re.n]);
+	uint8_t applied = kit_one(b, &op);
+	if (applied == FARE_REFUSED_OP)
+		assert_true(op.error[0] != '\0');
+	return applied;
+}
+
+static void expect_clean(void)
+{
+	struct fare_verify v;
+	assert_int_equal(fare_books_verify(b, &v), 0);
+	if (!v.ok)
+		fail_msg("%s", v.first_fault);
+}
+
+static int64_t balance(uint64_t account) { return kit_account_of(b, account).balance.nano; }
+
+static uint64_t looked_n;
+static int64_t looked_sum;
+
+static bool looked(void *arg, const struct fare_entry *call, const struct fare_rerated *item)
+{
+	assert_true(fare_id_eq(call->call_id, item->call));
+	looked_n++;
+	looked_sum += item->amount.nano;
+	return looked_n < *(uint64_t *)arg;
+}
+
+static void look(uint64_t version, uint64_t since_ms, uint64_t n, int64_t sum)
+{
+	struct fare_view v = fare_view_plain(b->store);
+	struct fare_model m;
+	uint64_t most = UINT64_MAX;
+	looked_n = 0;
+	looked_sum = 0;
+	assert_int_equal(fare_model_get(&v, version, &m), FARE_STORE_OK);
+	assert_int_equal(fare_books_rerate_look(b, &m, since_ms, (struct fare_place){1, 1}, looked, &most), 0);
+	assert_int_equal(looked_n, n);
+	assert_int_equal(looked_sum, sum);
+}
+
+static void test_rerate(void **state)
+{
+	(void)state;
+	/* Version 1: a nano-dollar a token of input, 2 of output; 2: 3 and 4; 3: another model. */
+	struct fare_op two = kit_model("m", 3000000, 4000000), other = kit_model("n", 1, 1), zeta = kit_account("zeta"), credit = kit_money(1, 1000, "", 1000);
+	struct fare_op calls[] = {kit_call(1, 7, 1, 100, 50, 200, 2000), kit_call(1, 8, 1, 10, 5, 20, 3000), kit_call(2, 9, 1, 1, 1, 3, 4000), kit_call(1, 10, 1, 9, 9, 0, 5000), kit_call(1, 11, 1, 0, 0, 0, 6000)};
+	calls[3].u.post.ending = FARE_UPSTREAM_ERROR;
+	calls[4].u.post.ending = FARE_CLIENT_GONE;
+	assert_int_equal(kit_one(b, &two), FARE_APPLIED);
+	assert_int_equal(kit_one(b, &other), FARE_APPLIED);
+	assert_int_equal(kit_one(b, &zeta), FARE_APPLIED);
+	assert_int_equal(kit_one(b, &credit), FARE_APPLIED);
+	for (size_t i = 0; i < FARE_ARRAY_N(calls); i++)
+		assert_int_equal(kit_one(b, &calls[i]), FARE_APPLIED);
+	look(2, 0, 3, -(300 + 30 + 4));
+	look(2, 3000, 2, -(30 + 4));
+	look(1, 0, 0, 0);
+	/* 100 x 3 + 50 x 4 = 500 for 200, and so on; the free ones stay free; a call that is named twice is rerated once. */
+	const uint64_t all[] = {7, 8, 9, 10, 11, 7, 0};
+	assert_int_equal(rerate(2, all), FARE_APPLIED);
+	const int64_t amounts[] = {-300, -30, -4, 0, 0, 0};
+	assert_int_equal(re.done, 6);
+	for (size_t i = 0; i < 6; i++)
+		assert_int_equal(re.items[i].amount.nano, amounts[i]);
+	assert_int_equal(re.items[0].before.nano, 200);
+	assert_int_equal(balance(1), 1000 - 500 - 50);
+	assert_int_equal(balance(2), -7); /* below zero: said so */
+	look(2, 0, 0, 0);
+	/* What it says. */
+	struct fare_entry e;
+	char ref[FARE_NAME_N];
+	fare_rerate_ref(kit_id(7), 1, ref);
+	assert_int_equal(fare_books_find_ref(b, 1, FARE_KIND_RERATE, ref, &e), 1);
+	assert_int_equal(e.kind, FARE_KIND_RERATE);
+	assert_int_equal(e.price_version, 2);
+	assert_true(fare_id_eq(e.corrects, kit_id(7)));
+	assert_string_equal(e.model, "m");
+	/* Twice is once; back is back; and there again. */
+	reopen();
+	uint64_t entries = kit_account_of(b, 1).entries;
+	assert_int_equal(rerate(2, all), FARE_ALREADY);
+	assert_int_equal(kit_account_of(b, 1).entries, entries);
+	expect_clean();
+	assert_int_equal(rerate(1, all), FARE_APPLIED);
+	assert_int_equal(balance(1), 1000 - 220);
+	assert_int_equal(balance(2), -3);
+	assert_int_equal(rerate(2, all), FARE_APPLIED);
+	assert_int_equal(balance(1), 1000 - 550);
+	assert_int_equal(rerate(1, all), FARE_APPLIED);
+	assert_int_equal(balance(1), 1000 - 220);
+	expect_clean();
+	/* Usage is what calls were charged as they ended. */
+	struct fare_usage_total t = {.account = 1, .key = 1, .model = "m"};
+	struct fare_view v = fare_view_plain(b->store);
+	assert_int_equal(fare_usage_get(&v, &t), FARE_STORE_OK);
+	assert_int_equal(t.cost.nano, 220);
+	/* Refused: another model, an unknown version, an unknown call; what comes before such a call is posted. */
+	const uint64_t wrong[] = {99, 0}, half[] = {7, 99, 8, 0};
+	assert_int_equal(rerate(3, all), FARE_REFUSED_OP);
+	assert_int_equal(rerate(9, all), FARE_REFUSED_OP);
+	assert_int_equal(rerate(2, wrong), FARE_REFUSED_OP);
+	assert_int_equal(re.done, 0);
+	assert_int_equal(rerate(2, half), FARE_APPLIED);
+	assert_int_equal(re.done, 1);
+	assert_int_equal(balance(1), 1000 - 520);
+	expect_clean();
+	/* Nobody makes one up. */
+	struct fare_op made = kit_money(1, 5, "", 9000);
+	made.u.post.kind = FARE_KIND_RERATE;
+	made.u.post.corrects = kit_id(7);
+	made.u.post.price_version = 2;
+	expect_refused(made, "operation of its own");
+}
+
 static void test_export(void **state)
 {
 	(void)state;
@@ -599,7 +722,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
-		T(test_money), T(test_call_twice), T(test_ref_twice), T(test_refused_posts), T(test_overflow), T(test_free_and_over), T(test_time_and_outage),
+		T(test_money), T(test_call_twice), T(test_ref_twice), T(test_rerate), T(test_refused_posts), T(test_overflow), T(test_free_and_over), T(test_time_and_outage),
 		T(test_accounts_and_keys), T(test_catalogue), T(test_export), T(test_known_hashes), T(test_usage), T(test_usage_by), T(test_empty_batch), T(test_epoch), T(test_replays),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -95,7 +95,7 @@ static void test_misuse(void **state)
 		"key rotate 7 --grace 2026-11-24T18:00:00Z", "key create a --expires soon", "key import a", "key import a --sha256 12", "key create a --rpm 5", "key create a --tpm 5",
 		"key create a --ip 10.0.0.0/99", "key create a --concurrency 5", "key set 7 --budget 5/day", "provider add p --style gemini --base-url https://x", "provider add p --style openai --base-url ftp://x",
 		"provider add p --style openai", "provider add p --style openai --base-url https://x --key-env a-b", "model add m --provider p --input 1", "model add m --provider p --input 1 --output -1",
-		"model add m --provider p --input 1 --output 1 --max-output 1.5", "model add m --provider p --input 1 --output 1 --bound-field tokens", "calls all", "verify now", "verify --head 3", "verify --head 0:0000000000000000000000000000000000000000000000000000000000000000",
+		"model add m --provider p --input 1 --output 1 --max-output 1.5", "model add m --provider p --input 1 --output 1 --bound-field tokens", "calls all", "verify now", "verify --head 3", "rerate --model m --since 1d", "rerate --model m --price-version 2", "rerate --since 1d --price-version 2", "rerate --model m --since 1d --price-version 0", "verify --head 0:0000000000000000000000000000000000000000000000000000000000000000",
 	};
 	(void)state;
 	for (size_t i = 0; i < FARE_ARRAY_N(lines); i++)

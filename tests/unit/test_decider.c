@@ -480,6 +480,25 @@ static void check_late_look(void **state)
 	assert_int_equal(x->told_n, 0);
 }
 
+/* What a rerate posted counts when it is durable, either way, also below zero. */
+static void check_rerated(void **state)
+{
+	struct world *x = *state;
+	static struct fare_rerate re;
+	struct fare_job *job = fare_alloc(sizeof *job);
+	re = (struct fare_rerate){.version = 1, .n = 4, .done = 3, .items = {{.account = 1, .amount = {-1200}}, {.account = 1, .amount = {50}}, {.account = 1}, {.account = 1, .amount = {7}}}};
+	job->what = FARE_JOB_OP;
+	job->op.type = FARE_OP_RERATE;
+	job->op.u.rerate = &re;
+	fare_decider_submit(&x->d, job);
+	assert_int_equal(available(x), 1000);
+	write_all(x);
+	struct fare_acct *a = fare_decider_account(&x->d, 1);
+	assert_int_equal(available(x), -150);
+	assert_int_equal(a->rec.credits.nano, 1050);
+	assert_int_equal(a->rec.debits.nano, 1200);
+}
+
 /* ---- The decider's part of verify */
 
 static void expect_holds(struct world *x, uint64_t live, uint64_t decided, const char *fault)
@@ -547,7 +566,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(check_refusals), TEST(check_defaults), TEST(check_numbers_of_402), TEST(check_our_bound), TEST(check_pending_fits), TEST(check_hold), TEST(check_overloaded), TEST(check_no_room), TEST(check_settle), TEST(check_over_hold), TEST(check_grant_again),
 		TEST(check_r3_r10), TEST(check_r4_dead), TEST(check_r5_decided_price), TEST(check_entry_found_at_start), TEST(check_r8_refused_stays), TEST(check_r8_void_of_unknown),
-		TEST(check_live_after_restart), TEST(check_damaged_meter), TEST(check_credit_and_debit), TEST(check_model_versions), TEST(check_time_stands), TEST(check_parked), TEST(check_late_look), TEST(check_holds_verified),
+		TEST(check_live_after_restart), TEST(check_damaged_meter), TEST(check_credit_and_debit), TEST(check_model_versions), TEST(check_time_stands), TEST(check_parked), TEST(check_late_look), TEST(check_rerated), TEST(check_holds_verified),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

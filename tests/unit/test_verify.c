@@ -474,6 +474,45 @@ static void test_price_changed(void **state)
 	expect_fault("account acme, entry 2: its price version is not there");
 }
 
+static struct fare_rerate re;
+
+/* A rerate counts by the version that it names and by what its call was charged before it. */
+static void test_rerated(void **state)
+{
+	(void)state;
+	struct fare_op two = kit_model("m", 3000000, 4000000), op = {.type = FARE_OP_RERATE, .u.rerate = &re};
+	struct fare_view v = fare_view_plain(b->store);
+	struct fare_verify found;
+	struct fare_model m;
+	uint8_t key[9 + FARE_NAME_N] = {0};
+	char ref[FARE_NAME_N];
+	assert_int_equal(kit_one(b, &two), FARE_APPLIED);
+	for (uint64_t version = 2; version > 0; version--) {
+		re = (struct fare_rerate){.version = version, .time_ms = 4 * (uint64_t)FARE_DAY_MS, .n = 2, .items = {{.call = kit_id(7)}, {.call = kit_id(9)}}};
+		assert_int_equal(kit_one(b, &op), FARE_APPLIED);
+	}
+	assert_int_equal(fare_books_verify(b, &found), 0);
+	assert_true(found.ok);
+	assert_int_equal(found.entries, 11);
+	assert_int_equal(fare_model_get(&v, 2, &m), FARE_STORE_OK);
+	m.price.input++;
+	v = change_begin();
+	assert_int_equal(fare_model_put(&v, &m), FARE_STORE_OK);
+	change_end(&v);
+	expect_fault("account acme, entry 7: does not bring its call to the price that it names");
+	m.price.input--;
+	v = change_begin();
+	assert_int_equal(fare_model_put(&v, &m), FARE_STORE_OK);
+	change_end(&v);
+	/* The first rerate's ref leads nowhere: the second one has nothing to stand on. */
+	fare_rerate_ref(kit_id(7), 1, ref);
+	key[7] = 1;
+	key[8] = FARE_KIND_RERATE;
+	memcpy(key + 9, ref, strlen(ref));
+	raw_del(FARE_TABLE_REFS, key, 9 + strlen(ref));
+	expect_fault("account acme, entry 7: the index of refs does not lead to it");
+}
+
 static void change_page(void)
 {
 	char path[KIT_PATH_N + 32];
@@ -677,7 +716,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 		T(test_clean), T(test_empty), T(test_each_byte), T(test_each_byte_elsewhere), T(test_entry_gone), T(test_tail_cut), T(test_entry_beyond), T(test_entries_swapped), T(test_rewritten), T(test_kept_seal),
-		T(test_account_record), T(test_seals), T(test_indices), T(test_price_changed), T(test_page_changed), T(test_any_page), T(test_beside_the_writer), T(test_replays),
+		T(test_account_record), T(test_seals), T(test_indices), T(test_price_changed), T(test_rerated), T(test_page_changed), T(test_any_page), T(test_beside_the_writer), T(test_replays),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
