@@ -62,7 +62,8 @@ struct sim {
 	bool trace;
 	const char *without; /* a rule that the stand-ins leave out: what it guards against must be found */
 	uint64_t ids;
-	uint64_t wall_ms;
+	uint64_t wall_ms, told_ms; /* told: the latest that this bank was told, or found in its ledger */
+	uint64_t expires_ms; /* the last account's key; 0: never */
 
 	struct sim_call calls[SIM_CALLS];
 	unsigned calls_n;
@@ -119,6 +120,7 @@ bool sim_bank_take_in(struct sim *s);
 bool sim_bank_bury(struct sim *s);
 void sim_bank_credit(struct sim *s, struct sim_credit *c);
 void sim_bank_check(struct sim *s); /* its memory adds up */
+void sim_bank_rest(struct sim *s);  /* at rest it knows of nobody dead */
 int64_t sim_ledger_sum(const struct sim *s, uint64_t account);
 
 /* sim_worker.c */

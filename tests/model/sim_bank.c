@@ -5,6 +5,13 @@
 
 enum { BALANCE = 25 };
 
+/* Time goes on, whatever the clock says. */
+static void tell_time(struct sim *s, uint64_t ms)
+{
+	fare_decider_time(&s->d, ms);
+	s->told_ms = ms > s->told_ms ? ms : s->told_ms;
+}
+
 /* ---- Callbacks of the decider: a bank can die at each */
 
 static void may_die(struct sim *s)
@@ -54,8 +61,11 @@ static void tell(void *ctx, struct fare_worker *w, enum fare_msg_type type, uint
 	uint8_t said = type == FARE_MSG_GRANT ? SIM_GRANT : type == FARE_MSG_REFUSE ? SIM_REFUSE : type == FARE_MSG_ACK ? SIM_ACK : SIM_WELCOME;
 	if (said == SIM_REFUSE)
 		check_refusal(s, id, answer);
-	if (said == SIM_GRANT)
-		sim_call_of(s, id)->admitted = true;
+	if (said == SIM_GRANT) {
+		struct sim_call *call = sim_call_of(s, id);
+		SIM_MUST(s, call->admitted || call->account < SIM_ACCOUNTS || !s->expires_ms || s->told_ms < s->expires_ms);
+		call->admitted = true;
+	}
 	if (said == SIM_ACK)
 		check_ack(s, id);
 	may_die(s);
@@ -128,7 +138,7 @@ static void load(struct sim *s)
 	for (uint64_t i = 1; i <= SIM_ACCOUNTS; i++) {
 		struct fare_account a = {.id = i, .balance = fare_nano(BALANCE + sim_ledger_sum(s, i)), .credits = fare_nano(BALANCE),
 			.low_balance = fare_nano(SIM_MARK), .low = s->low[i].low, .falls = s->low[i].falls};
-		struct fare_key k = {.id = i, .account = i, .state = FARE_KEY_LIVE};
+		struct fare_key k = {.id = i, .account = i, .state = FARE_KEY_LIVE, .expires_ms = i == SIM_ACCOUNTS ? s->expires_ms : 0};
 		snprintf(a.name, sizeof a.name, "a%u", (unsigned)i);
 		key_of(i, &k.hash);
 		fare_decider_put_account(&s->d, &a);
@@ -161,7 +171,10 @@ void sim_bank_start(struct sim *s)
 	s->up = true;
 	holds_open(s);
 	load(s);
-	fare_decider_time(&s->d, s->wall_ms);
+	s->told_ms = 0;
+	if (s->ledger_n) /* as the server does */
+		tell_time(s, s->ledger[s->ledger_n - 1].time_ms);
+	tell_time(s, s->wall_ms);
 	if (!sim_without(s, "r6")) {
 		s->durable_n = s->ledger_n;
 		memcpy(s->low_durable, s->low, sizeof s->low);
@@ -254,7 +267,7 @@ bool sim_bank_read(struct sim *s, struct sim_conn *c)
 	struct sim_message m;
 	if (!s->up || !c->bank_end)
 		return false;
-	fare_decider_time(&s->d, s->wall_ms);
+	tell_time(s, s->wall_ms);
 	if (sim_pop(&c->up, &m)) {
 		sim_say(s, "the bank reads %u of worker %u slot %u", m.said, c->life->no, m.slot);
 		if (!on_message(s, c, &m))
@@ -308,6 +321,7 @@ static void apply(struct sim *s, struct fare_job *job)
 	/* A call's charge meets an entry only when a rule was broken: a new bank has freed those holds. */
 	SIM_MUST(s, !job->hold || !entry_of(s, e->call_id));
 	SIM_MUST(s, s->ledger_n < SIM_LEDGER);
+	SIM_MUST(s, e->time_ms && (s->ledger_n == 0 || e->time_ms >= s->ledger[s->ledger_n - 1].time_ms));
 	s->replays[s->ledger_n] = (struct fare_replay){.account = 0};
 	if (job->hold && sim_call_of(s, e->call_id)->key && e->amount.nano < 0) {
 		job->op.keyed.answer_n = job->answer_n;
@@ -395,7 +409,7 @@ void sim_bank_credit(struct sim *s, struct sim_credit *c)
 	c->asked = true;
 	job->what = FARE_JOB_OP;
 	job->op.type = FARE_OP_POST;
-	job->op.u.post = (struct fare_entry){.account = c->account, .kind = c->nano > 0 ? FARE_KIND_CREDIT : FARE_KIND_DEBIT, .amount = fare_nano(c->nano), .number = (uint64_t)(c - s->credits) + 1};
+	job->op.u.post = (struct fare_entry){.account = c->account, .kind = c->nano > 0 ? FARE_KIND_CREDIT : FARE_KIND_DEBIT, .amount = fare_nano(c->nano), .number = (uint64_t)(c - s->credits) + 1, .time_ms = s->d.now_ms};
 	job->done = credit_done;
 	job->arg = c;
 	sim_say(s, "a credit of %d for account %u", (int)c->nano, (unsigned)c->account);
@@ -416,4 +430,15 @@ void sim_bank_check(struct sim *s)
 	s->die_at = die_at;
 	for (uint64_t i = 1; i <= SIM_ACCOUNTS; i++)
 		SIM_MUST(s, fare_decider_available(fare_decider_account(&s->d, i)).nano >= 0);
+	unsigned used = 0;
+	for (unsigned i = 0; i < SIM_HOLDS; i++)
+		used += atomic_load(&s->holds[i].state) != FARE_HOLD_FREE;
+	SIM_MUST(s, s->d.holds.used == used);
+}
+
+void sim_bank_rest(struct sim *s)
+{
+	sim_bank_bury(s);
+	for (const struct fare_worker *w = s->d.workers; w; w = w->next)
+		SIM_MUST(s, life_of(s, w->incarnation)->alive && w->holds == 0);
 }

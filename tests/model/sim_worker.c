@@ -87,12 +87,12 @@ static void run_on(struct sim *s, struct sim_life *l, unsigned slot)
 {
 	struct sim_call *c = l->slots[slot].call;
 	struct fare_meter_reading *m = &l->meter[slot];
-	uint64_t metered = m->relayed_text / 4;
+	uint64_t text = c->tokens ? 4 * c->tokens - c->tokens % 4 : 0; /* a count by its bytes, rounded down, may be one less */
 	if (m->state == FARE_METER_IDLE) {
 		m->state = FARE_METER_SENT;
-	} else if (metered < c->tokens) {
+	} else if (m->relayed_text < text) {
 		m->received += 10;
-		m->relayed_text = c->tokens * 4;
+		m->relayed_text = text;
 		m->state = FARE_METER_STREAMING;
 	} else if (c->tokens < 10 && sim_dice(s, 3)) {
 		c->tokens += 1 + sim_dice(s, (unsigned)(10 - c->tokens));
