@@ -224,6 +224,7 @@ int ctl_backup_try(const char *given, uint64_t head, bool json)
 		return ctl_fail("%.150s: %s", given, strerror(errno));
 	if (!drop_first(&owner) || !drop_for_good(&owner))
 		return ctl_fail("cannot become the owner of %s: %s", dir, strerror(errno));
+	fare_store_watch_disk(NULL);
 	int rc = lay_down(dir, work);
 	struct fare_books *b = rc == CTL_OK ? fare_books_open_copy(work, error) : NULL;
 	if (rc == CTL_OK && !b)
@@ -319,6 +320,7 @@ int ctl_restore(const struct fare_conf *c, const char *given, bool json)
 {
 	struct restore r = {.lock = -1, .made_lock = -1};
 	struct found f = {.head = {0}};
+	fare_store_watch_disk(NULL);
 	int rc = restore_begin(&r, c, given);
 	if (rc == CTL_OK) {
 		rc = lay_down(r.backup, r.work);

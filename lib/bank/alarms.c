@@ -20,7 +20,7 @@ extern char **environ;
 
 static const char *const words[FARE_ALARM_N] = {
 	[FARE_ALARM_LOW_BALANCE] = "low_balance", [FARE_ALARM_PROVIDER_REFUSED] = "provider_refused", [FARE_ALARM_CALL_PARKED] = "call_parked",
-	[FARE_ALARM_METER_DAMAGED] = "meter_damaged", [FARE_ALARM_USAGE_CLAMPED] = "usage_clamped", [FARE_ALARM_STORE_FULL] = "store_full",
+	[FARE_ALARM_METER_DAMAGED] = "meter_damaged", [FARE_ALARM_USAGE_CLAMPED] = "usage_clamped", [FARE_ALARM_STORE_FULL] = "store_full", [FARE_ALARM_STORE_COPIED] = "store_copied",
 };
 
 /* ---- What an alarm says */

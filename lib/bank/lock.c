@@ -27,6 +27,8 @@ int fare_bank_lock(const char *home, char error[FARE_ERROR_N])
 		return -2;
 	}
 	int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+	if (fd < 0 && errno == EROFS) /* may be written again later: whoever waits for that has the lock */
+		fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
 	bool got = fd >= 0 && (flock(fd, LOCK_EX | LOCK_NB) == 0 || fare_planted("two_banks"));
 	bool other = !got && fd >= 0 && errno == EWOULDBLOCK;
 	if (got && is_at(fd, path))

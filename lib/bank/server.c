@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -16,6 +17,7 @@
 #include "bank/server.h"
 #include "bank/server_inner.h"
 #include "bank/start.h"
+#include "bank/wait.h"
 
 enum { TICK_MS = 1000, SWEEP_TICKS = 60, IDLE_MS = 60000 };
 
@@ -32,6 +34,23 @@ void fare_bank_settings(struct fare_bank *b)
 
 static void post_job(void *bank, struct fare_job *job) { fare_writer_post(bank, job); }
 
+/* ---- The disk fails. After a failed fsync no acknowledgement leaves any more, and the next bank trusts nothing that only the kernel's memory may have. */
+
+static const struct fare_conf *the_conf; /* one bank in a process */
+
+FARE_NORETURN static void disk_failed(enum fare_disk_failed what, int error)
+{
+	if (what == FARE_DISK_SYNC) {
+		fare_store_mark_unsynced(the_conf->home, the_conf->run);
+		fare_log(FARE_ALARM, "an fsync of the store failed (%s): the bank ends here, and the next one copies the store's files before it reads them", strerror(error));
+	} else {
+		char why[FARE_ERROR_N];
+		snprintf(why, sizeof why, "the store cannot be read (%s), and nothing was changed: mend the disk, or restore a backup to another", strerror(error));
+		fare_bank_hold_off(the_conf, why);
+	}
+	_exit(1);
+}
+
 /* ---- store/CLEAN is there when the last bank left in good order. Without it, and without the holds of this boot, calls may have been lost: an outage. */
 
 static bool clean_path(const struct fare_bank *b, char dir[FARE_PATH_N], char path[FARE_PATH_N])
@@ -46,9 +65,8 @@ static bool take_clean_mark(const struct fare_bank *b)
 		return false;
 	int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (fd < 0 || fsync(fd) != 0)
-		fare_log(FARE_WARN, "%s: %s", dir, strerror(errno));
-	if (fd >= 0)
-		close(fd);
+		disk_failed(FARE_DISK_SYNC, errno);
+	close(fd);
 	return true;
 }
 
@@ -252,6 +270,8 @@ static int serve(struct fare_bank *b)
 	fare_timer_set(b->tick, TICK_MS);
 	fare_alarms_open(b);
 	fare_space_tick(b);
+	if (b->copied)
+		fare_alarms_raise(b, &(struct fare_alarm){.what = FARE_ALARM_STORE_COPIED, .text = "an fsync of the store failed: the disk may be about to fail; the store's files were copied into new ones, and farebox goes on"});
 	fare_log(FARE_INFO, "open: %zu accounts, %zu keys, %u holds", b->d.account_count, b->d.key_count, b->d.holds.used);
 	fare_loop_run(b->loop);
 	leave(b);
@@ -270,6 +290,11 @@ int fare_bank_serve(const struct fare_conf *c)
 	if (lock < 0)
 		return lock == -1 ? 0 : 1;
 	b->conf = *c;
+	the_conf = &b->conf;
+	fare_store_watch_disk(disk_failed);
+	b->copied = fare_bank_wait(c);
+	if (b->copied < 0)
+		return 1;
 	b->call_fd = b->admin_fd = b->alarms.to = b->alarms.from = -1;
 	b->alarms.last = &b->alarms.first;
 	b->started_ms = fare_clock_wall_ms();
@@ -279,9 +304,10 @@ int fare_bank_serve(const struct fare_conf *c)
 	}
 	b->books = fare_books_open(c->home, true, error);
 	if (!b->books) {
-		fare_log(FARE_ALARM, "%s", error);
+		fare_bank_hold_off(c, error);
 		return 1;
 	}
+	fare_bank_wait_over(c);
 	fare_decider_init(&b->d, &out);
 	b->d.out.ctx = b;
 	fare_bank_settings(b);

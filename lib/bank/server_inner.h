@@ -189,6 +189,7 @@ struct fare_bank {
 	unsigned story_reads; /* for workers, under way */
 	bool expiring;     /* the writer is at it */
 	bool expire_now;   /* the setting has changed */
+	int copied;        /* 1: a failed fsync was made good before this bank opened the store */
 	struct fare_writer writer;
 	struct fare_readers readers;
 	struct fare_alarms alarms;

@@ -122,6 +122,6 @@ void fare_space_tick(struct fare_bank *b)
 void fare_space_json(const struct fare_bank *b, struct fare_buf *out)
 {
 	const struct fare_space *s = &b->space;
-	fare_buf_addf(out, ", \"disk\": {\"state\": \"%s\", \"free_bytes\": %llu, \"run_free_bytes\": %llu, \"reserve_bytes\": %llu}", states[b->d.room], (unsigned long long)atomic_load(&s->free),
+	fare_buf_addf(out, ", \"disk\": {\"room\": \"%s\", \"free_bytes\": %llu, \"run_free_bytes\": %llu, \"reserve_bytes\": %llu}", states[b->d.room], (unsigned long long)atomic_load(&s->free),
 		(unsigned long long)atomic_load(&s->run_free), (unsigned long long)atomic_load(&s->reserve));
 }

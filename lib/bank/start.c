@@ -18,6 +18,7 @@
 #include "store/store.h"
 #include "bank/admin.h"
 #include "bank/start.h"
+#include "bank/wait.h"
 
 enum { RETRY_FIRST_MS = 5, RETRY_MOST_MS = 200 };
 
@@ -122,6 +123,8 @@ int fare_bank_connect(const struct fare_conf *c, char error[FARE_ERROR_N])
 			snprintf(error, FARE_ERROR_N, "the bank cannot be reached in %.150s: %s", c->run, strerror(errno));
 			return -1;
 		}
+		if (absent && fare_bank_waits(c, error))
+			return -1;
 		uint64_t now_ms = fare_clock_boot_ms();
 		if (now_ms >= until_ms) {
 			snprintf(error, FARE_ERROR_N, "no bank answers within %d seconds: see %.150s/bank.log", FARE_START_TIMEOUT_MS / 1000, c->run);

@@ -158,6 +158,7 @@ int fare_store_open_env(struct fare_store *s, const char *dir, u_int32_t recover
 {
 	turn_init(&s->turn);
 	FARE_ASSERT(pthread_mutex_init(&s->logs, NULL) == 0);
+	fare_store_recovery_begins();
 	int r = fare_planted("r6") ? 0 : fare_store_sync_files(dir);
 	if (r == 0)
 		r = db_env_create(&s->env, 0);
@@ -165,7 +166,7 @@ int fare_store_open_env(struct fare_store *s, const char *dir, u_int32_t recover
 		r = env_configure(s);
 	if (r == 0)
 		r = s->env->open(s->env, dir, DB_CREATE | recover | DB_PRIVATE | DB_THREAD | DB_INIT_MPOOL | DB_INIT_LOCK | DB_INIT_LOG | DB_INIT_TXN, 0600);
-	return r;
+	return fare_store_recovery_ended() || r != 0 ? r : EIO;
 }
 
 struct fare_store *fare_store_open(const char *home, bool create, char error[FARE_STORE_ERROR_N])

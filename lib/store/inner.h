@@ -31,7 +31,11 @@ int fare_store_open_env(struct fare_store *s, const char *dir, u_int32_t recover
  * R6, before recovery: what a process that was killed wrote and did not sync is in the kernel's memory alone. Recovery finds it in its place, does not write it again, never
  * syncs it, and sets a checkpoint after it: a power cut then takes it away for good. An error number, or 0.
  */
-int fare_store_sync_files(const char *dir);
+int fare_store_sync_files(const char *dir) FARE_MUST;
+
+/* Between them a read that fails is told at once (fare_store_watch_disk), and ended is false. */
+void fare_store_recovery_begins(void);
+bool fare_store_recovery_ended(void) FARE_MUST;
 
 /* Writes which format the store in dir has from now on; errno. */
 bool fare_format_write(const char *dir) FARE_MUST;

@@ -74,6 +74,18 @@ int fare_store_checkpoint(struct fare_store *s) FARE_MUST;
 int fare_store_backup(struct fare_store *s, const char *to) FARE_MUST;
 bool fare_store_recover_copy(const char *home, char error[FARE_STORE_ERROR_N]) FARE_MUST;
 
+/*
+ * From watch_disk on, before any store is opened, the first fsync that fails ends the work on the store: it is never asked again; and so does a read that fails while a store
+ * is recovered. `failed` (NULL: nobody) is told on the thread that met it, and need not return. mark_unsynced leaves word for the next process, in the store's folder and the
+ * run folder; resync does what must be done then, before the store is opened and with its lock held. OK: done, NONE: nothing was marked, FAILED: one line in error; it is to
+ * be tried again. Fault points: store_sync, store_read, resync_write (no space), resync (after each step).
+ */
+enum fare_disk_failed { FARE_DISK_SYNC, FARE_DISK_READ };
+typedef void fare_disk_failed_fn(enum fare_disk_failed what, int error);
+void fare_store_watch_disk(fare_disk_failed_fn *failed);
+void fare_store_mark_unsynced(const char *home, const char *run);
+int fare_store_resync(const char *home, const char *run, char error[FARE_STORE_ERROR_N]) FARE_MUST;
+
 struct fare_record {
 	uint8_t bytes[FARE_STORE_RECORD_MAX];
 	uint32_t n;

@@ -1,4 +1,4 @@
-/* What was not synced is lost. */
+/* What was not synced is lost, and calls fail. */
 #include "base/first.h"
 
 #include <db.h>
@@ -17,20 +17,22 @@
 
 enum { FILES_MAX = 256, PATH_N = 512, BYTES_MAX = 512 << 20, LOG_BLOCK = 512, PAGE_BLOCK = 4096 };
 
+ssize_t __real_pread(int fd, void *b, size_t n, off_t at);
+
 struct file { dev_t dev; ino_t ino; char path[PATH_N]; bool is_new, gone; off_t synced_size; };
 
 /* A write or a truncation, with what it replaced. */
-struct undo { size_t before; /* where the undo before it is */ unsigned file; bool synced; off_t at, old_size; size_t n, old_n; uint8_t old[]; };
+struct undo { size_t before; /* where the undo before it is */ unsigned file; bool synced, dropped; /* dropped: its sync failed, and no later one is for it */ off_t at, old_size; size_t n, old_n; uint8_t old[]; };
 
 static struct state {
 	unsigned ops, ops_max, files_n, removed_n;
+	struct { enum power_kind kind; unsigned left; int error; bool for_ever, struck; } failing; /* left: until it strikes; 0: never */
 	size_t used, last; /* 0: none */
 	struct file files[FILES_MAX]; /* seen in this life of the process */
 	char removed[FILES_MAX][PATH_N];
 	uint8_t bytes[];
 } *p;
 
-static bool hooked; /* in the child */
 
 static void must(bool ok, const char *what)
 {
@@ -56,6 +58,18 @@ static void doing(void)
 		kill(getpid(), SIGKILL);
 }
 
+/* True, with errno: this call fails. */
+static bool fails(enum power_kind kind)
+{
+	if (p->failing.left == 0 || p->failing.kind != kind || (p->failing.left > 1 && p->failing.left--))
+		return false;
+	p->failing.struck = true;
+	if (!p->failing.for_ever)
+		p->failing.left = 0;
+	errno = p->failing.error;
+	return true;
+}
+
 static unsigned file_of(int fd)
 {
 	struct stat st;
@@ -79,7 +93,7 @@ static void note(int fd, off_t at, size_t n)
 	must(fstat(fd, &st) == 0 && p->used + sizeof(struct undo) + n + 16 < BYTES_MAX, "no room for what was");
 	struct undo *u = (struct undo *)(void *)(p->bytes + p->used);
 	*u = (struct undo){.before = p->last, .file = file_of(fd), .at = at, .n = n, .old_size = st.st_size};
-	ssize_t got = pread(fd, u->old, n, at);
+	ssize_t got = __real_pread(fd, u->old, n, at);
 	must(got >= 0, "pread");
 	u->old_n = (size_t)got;
 	p->last = p->used;
@@ -99,11 +113,23 @@ static void doing_write(int fd, const uint8_t *b, size_t n)
 		doing();
 }
 
+static bool is_log(int fd)
+{
+	const char *path = p->files[file_of(fd)].path, *name = strrchr(path, '/');
+	return name && strncmp(name, "/log.", 5) == 0;
+}
+
+/* One that fails has written some of it. */
 static ssize_t on_pwrite(int fd, const void *b, size_t n, off_t at)
 {
 	doing_write(fd, b, n);
 	note(fd, at, n);
-	return pwrite(fd, b, n, at);
+	if (!fails(is_log(fd) ? POWER_WRITE_LOG : POWER_WRITE_DATA))
+		return pwrite(fd, b, n, at);
+	int e = errno;
+	must(pwrite(fd, b, n / 2, at) >= 0, "pwrite");
+	errno = e;
+	return -1;
 }
 
 static ssize_t on_write(int fd, const void *b, size_t n)
@@ -111,36 +137,56 @@ static ssize_t on_write(int fd, const void *b, size_t n)
 	off_t at = lseek(fd, 0, SEEK_CUR);
 	doing_write(fd, b, n);
 	note(fd, at, n);
-	return write(fd, b, n);
+	return fails(is_log(fd) ? POWER_WRITE_LOG : POWER_WRITE_DATA) ? -1 : write(fd, b, n);
 }
 
-/* The real sync would only take time: this is what it is for. */
-static int on_fsync(int fd)
+/* Berkeley DB tries once more, with read, and takes a hook of that for broken when it reads less than was asked for: so there is one only then. */
+static ssize_t failing_read(int fd, void *b, size_t n)
+{
+	(void)fd;
+	(void)b;
+	(void)n;
+	db_env_set_func_read(NULL);
+	errno = p->failing.error;
+	return -1;
+}
+
+ssize_t power_pread(int fd, void *b, size_t n, off_t at)
+{
+	if (!fails(POWER_READ))
+		return __real_pread(fd, b, n, at);
+	db_env_set_func_read(failing_read);
+	return -1;
+}
+
+/* The real sync would only take time: this is what it is for. One that fails takes what it was for out of the kernel's memory of what is to be written. */
+int power_fdatasync(int fd)
 {
 	struct stat st;
 	doing();
 	unsigned file = file_of(fd);
+	bool failed = fails(is_log(fd) ? POWER_SYNC_LOG : POWER_SYNC_DATA);
 	for (size_t at = p->last; at;) {
 		struct undo *u = (struct undo *)(void *)(p->bytes + at);
-		u->synced |= u->file == file;
+		if (u->file == file && !u->synced && !u->dropped)
+			*(failed ? &u->dropped : &u->synced) = true;
 		at = u->before;
 	}
+	if (failed)
+		return -1;
 	must(fstat(fd, &st) == 0, "fstat");
 	p->files[file].synced_size = st.st_size;
 	p->files[file].is_new = false;
 	return 0;
 }
 
-/* Our own, too. */
-int __real_fsync(int fd);
-int __wrap_fsync(int fd);
-int __wrap_fsync(int fd) { return hooked ? on_fsync(fd) : __real_fsync(fd); }
-
 static int on_ftruncate(int fd, off_t size)
 {
 	struct stat st;
 	doing();
 	must(fstat(fd, &st) == 0, "fstat");
+	if (fails(POWER_TRUNCATE))
+		return errno;
 	if (size < st.st_size)
 		note(fd, size, (size_t)(st.st_size - size));
 	else
@@ -155,6 +201,8 @@ static int on_open(const char *path, int flags, ...)
 	mode_t mode = (flags & O_CREAT) ? va_arg(ap, mode_t) : 0;
 	va_end(ap);
 	bool is_new = (flags & O_CREAT) && access(path, F_OK) != 0;
+	if (fails(POWER_OPEN))
+		return -1;
 	if (is_new)
 		doing();
 	int fd = open(path, flags, mode);
@@ -191,9 +239,26 @@ void power_hook(unsigned ops)
 {
 	p->ops = 0;
 	p->ops_max = ops;
-	hooked = true;
-	must(db_env_set_func_pwrite(on_pwrite) == 0 && db_env_set_func_write(on_write) == 0 && db_env_set_func_fsync(on_fsync) == 0 && db_env_set_func_ftruncate(on_ftruncate) == 0 &&
+	memset(&p->failing, 0, sizeof p->failing);
+	must(db_env_set_func_pwrite(on_pwrite) == 0 && db_env_set_func_write(on_write) == 0 && db_env_set_func_ftruncate(on_ftruncate) == 0 &&
 		db_env_set_func_open(on_open) == 0 && db_env_set_func_unlink(on_unlink) == 0 && db_env_set_func_rename(on_rename) == 0, "hooks");
+}
+
+void power_fail(enum power_kind kind, unsigned nth, int error, bool for_ever)
+{
+	p->failing.kind = kind;
+	p->failing.left = nth;
+	p->failing.error = error;
+	p->failing.for_ever = for_ever;
+}
+
+bool power_struck(void) { return p->failing.struck; }
+
+void power_all_synced(void)
+{
+	p->files_n = 0;
+	p->used = 16;
+	p->last = 0;
 }
 
 /* ---- The cut */
@@ -258,7 +323,6 @@ void power_cut(unsigned *seed)
 		else
 			unlink(kept);
 	}
-	p->files_n = p->removed_n = 0;
-	p->used = 16;
-	p->last = 0;
+	p->removed_n = 0;
+	power_all_synced();
 }

@@ -7,6 +7,7 @@
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -127,6 +128,31 @@ static void read_clean(void *arg, const struct fare_json *j)
 		*(bool *)arg = ok->kind == FARE_JSON_TRUE;
 }
 
+static ino_t meta_file(void)
+{
+	char path[FARE_PATH_N];
+	struct stat st;
+	TEST_MUST(fare_path(path, sizeof path, bank.home, "store/meta.db") && stat(path, &st) == 0);
+	return st.st_ino;
+}
+
+static bool is_marked(const char *folder)
+{
+	char path[FARE_PATH_N];
+	TEST_MUST(fare_path(path, sizeof path, folder, "UNSYNCED"));
+	return access(path, F_OK) == 0;
+}
+
+/* The bank that meets it ends; the next one trusts no file of before, and says so. */
+static void check_sync(struct fare_link *link, int64_t available, unsigned calls)
+{
+	char store[FARE_PATH_N];
+	ino_t before = meta_file();
+	TEST_MUST(fare_path(store, sizeof store, bank.home, "store"));
+	check_failing(link, "store_sync", available, calls);
+	TEST_MUST(meta_file() != before && !is_marked(store) && !is_marked(bank.conf.run));
+}
+
 static void set_reserve(const char *bytes)
 {
 	char path[FARE_PATH_N], text[64];
@@ -152,7 +178,7 @@ static void read_state(void *arg, const struct fare_json *j)
 {
 	const struct fare_json_node *disk = fare_json_member(j, fare_json_root(j), "disk");
 	if (disk)
-		*(bool *)arg = fare_json_string_is(j, fare_json_member(j, disk, "state"), "full");
+		*(bool *)arg = fare_json_string_is(j, fare_json_member(j, disk, "room"), "full");
 }
 
 static bool wait_asked(struct fare_link *link, enum fare_refused want)
@@ -243,13 +269,14 @@ int main(void)
 	check_failing(link, "store_commit", 1000 - SLOTS - 2, SLOTS + 1);
 	check_failing(link, "store_flush", 1000 - SLOTS - 4, SLOTS + 2);
 	check_failing(link, "store_write_failed", 1000 - SLOTS - 6, SLOTS + 3);
-	check_reserve(link, 1000 - SLOTS - 6, SLOTS + 3);
+	check_sync(link, 1000 - SLOTS - 8, SLOTS + 4);
+	check_reserve(link, 1000 - SLOTS - 8, SLOTS + 4);
 	check_no_bank(link);
 	TEST_MUST(test_bank_ask(&bank, "{\"op\": \"verify\"}", read_clean, &clean) && clean);
 	TEST_MUST(fare_link_drain(link, WAIT_MS));
 	fare_link_free(&link);
 	test_bank_must(&bank, "{\"op\": \"stop\"}");
 	test_bank_remove(&bank);
-	printf("blocked: %d slots; failing: commit, flush, write; no room; no bank\n", SLOTS);
+	printf("blocked: %d slots; failing: commit, flush, write, fsync; no room; no bank\n", SLOTS);
 	return 0;
 }

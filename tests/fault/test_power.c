@@ -1,10 +1,12 @@
 /*
  * test_power [--cuts N] [--seed S]: the books under power cuts at any write, sync, new or removed file of Berkeley DB, in recovery too. After each: the store opens, verify is
- * clean, what was acknowledged is there once and at its amount; what was not is posted again, and is there once. Some processes are only killed: what the next one finds
- * it may acknowledge (R6), so that counts as acknowledged from then on. FAREBOX_POWER_CUTS: how many (default 120).
+ * clean, what was acknowledged is there once and at its amount; what was not is posted again, and is there once. Between them a call fails (open, read, write, fsync,
+ * ftruncate; ENOSPC, EIO, EROFS; once or for good), and the process ends. Some processes only end: what the next one finds it may acknowledge (R6), so that counts as
+ * acknowledged from then on. FAREBOX_POWER_CUTS: how many (default 120).
  */
 #include "base/first.h"
 
+#include <errno.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,10 +16,11 @@
 
 #include "../unit/books_kit.h"
 #include "base/log.h"
+#include "store/store.h"
 #include "power.h"
 
 enum { CUTS_A_STORE = 25, OPS_MAX = 120, LATE_MAX = 260, BATCHES = 50, BATCH_MAX = 12, POSTS_MAX = 200000, ACCOUNTS = 5 };
-enum { BAD_OPEN = 2, BAD_VERIFY, BAD_LOST, BAD_REFUSED, BAD_STORE };
+enum { FAILED = 1, BAD_OPEN = 2, BAD_VERIFY, BAD_LOST, BAD_REFUSED, BAD_STORE };
 static const char *const bad_words[] = {[BAD_OPEN] = "the store does not open", [BAD_VERIFY] = "verify is not clean", [BAD_LOST] = "what was acknowledged is not there",
 	[BAD_REFUSED] = "a good post is refused", [BAD_STORE] = "the store fails"};
 
@@ -36,8 +39,11 @@ static struct fare_op post_of(uint64_t n)
 	return kit_money(account, (int64_t)(n + 1), ref, 1000 * n);
 }
 
+/* With a call that failed the process may do nothing but end. */
 static void bad(int code, const char *why)
 {
+	if (power_struck() && code != BAD_LOST)
+		_exit(FAILED);
 	snprintf(shared->error, sizeof shared->error, "%s", why);
 	_exit(code);
 }
@@ -97,11 +103,43 @@ static void check(struct fare_books *b)
 	}
 }
 
-/* A process that lives until its cut, or ends well. */
+int __wrap_fdatasync(int fd);
+int __wrap_fdatasync(int fd) { return power_fdatasync(fd); }
+
+ssize_t __wrap_pread(int fd, void *b, size_t n, off_t at);
+ssize_t __wrap_pread(int fd, void *b, size_t n, off_t at) { return power_pread(fd, b, n, at); }
+
+/* As the bank does. */
+static void disk_failed(enum fare_disk_failed what, int e)
+{
+	(void)e;
+	if (what == FARE_DISK_SYNC)
+		fare_store_mark_unsynced(home, home);
+	_exit(FAILED);
+}
+
+static void fail_one(unsigned *seed)
+{
+	static const int errors[] = {ENOSPC, EIO, EROFS};
+	static const unsigned most[POWER_KINDS] = {[POWER_OPEN] = 20, [POWER_READ] = 60, [POWER_WRITE_LOG] = 40, [POWER_WRITE_DATA] = 40, [POWER_SYNC_LOG] = 40, [POWER_SYNC_DATA] = 20, [POWER_TRUNCATE] = 4};
+	enum power_kind kind = (enum power_kind)((unsigned)rand_r(seed) % POWER_KINDS);
+	int error = kind == POWER_SYNC_LOG || kind == POWER_SYNC_DATA ? EIO : errors[(unsigned)rand_r(seed) % FARE_ARRAY_N(errors)];
+	power_fail(kind, 1 + (unsigned)rand_r(seed) % most[kind], error, rand_r(seed) % 2);
+}
+
+/* A process that lives until its cut, or until a call fails, or ends well. */
 static void child(unsigned ops, unsigned seed)
 {
 	char error[FARE_ERROR_N];
 	power_hook(ops);
+	if (!ops)
+		fail_one(&seed);
+	fare_store_watch_disk(disk_failed);
+	int r = fare_store_resync(home, home, error);
+	if (r == FARE_STORE_FAILED)
+		bad(BAD_OPEN, error);
+	if (r == FARE_STORE_OK)
+		power_all_synced();
 	struct fare_books *b = fare_books_open(home, true, error);
 	if (!b)
 		bad(BAD_OPEN, error);
@@ -123,7 +161,7 @@ static void child(unsigned ops, unsigned seed)
 static unsigned cut_at(unsigned *seed) { return 1 + (unsigned)rand_r(seed) % (rand_r(seed) % 3 ? OPS_MAX : LATE_MAX); }
 
 /* False: something is wrong. */
-static bool one_cut(unsigned ops, unsigned seed, bool *whole)
+static bool one_life(unsigned ops, unsigned seed, bool *whole)
 {
 	int status;
 	pid_t pid = fork();
@@ -132,7 +170,8 @@ static bool one_cut(unsigned ops, unsigned seed, bool *whole)
 	if (pid < 0 || waitpid(pid, &status, 0) < 0)
 		return false;
 	*whole = WIFEXITED(status) && WEXITSTATUS(status) == 0;
-	if (*whole || (WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL))
+	bool failed = WIFEXITED(status) && WEXITSTATUS(status) == FAILED && power_struck();
+	if (*whole || failed || (WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL))
 		return true;
 	int code = WIFEXITED(status) ? WEXITSTATUS(status) : 0;
 	printf("# %s: %s (status %d)\n", code >= BAD_OPEN && code <= BAD_STORE ? bad_words[code] : "ended badly", shared->error, status);
@@ -143,7 +182,7 @@ int main(int argc, char **argv)
 {
 	const char *env = getenv("FAREBOX_POWER_CUTS");
 	unsigned long cuts = env ? strtoul(env, NULL, 10) : 120;
-	unsigned seed = (unsigned)time(NULL), wholes = 0;
+	unsigned seed = (unsigned)time(NULL), wholes = 0, fails = 0;
 	uint64_t acked = 0;
 	for (int i = 1; i + 1 < argc; i += 2) {
 		if (!strcmp(argv[i], "--cuts"))
@@ -167,15 +206,17 @@ int main(int argc, char **argv)
 			*shared = (struct shared){0};
 			kit_home(home);
 		}
-		if (!one_cut(cut_at(&seed), (unsigned)rand_r(&seed), &whole)) {
+		unsigned ops = rand_r(&seed) % 2 ? cut_at(&seed) : 0;
+		if (!one_life(ops, (unsigned)rand_r(&seed), &whole)) {
 			printf("not ok - cut %lu, store in %s\n", i, home);
 			return 1;
 		}
 		wholes += whole;
+		fails += power_struck();
 		if (rand_r(&seed) % 4)
 			power_cut(&seed);
 	}
 	kit_remove(home);
-	printf("ok - %lu power cuts, %u of them at rest: %llu acknowledged posts, none lost, none twice\n", cuts, wholes, (unsigned long long)(acked + shared->acked));
+	printf("ok - %lu power cuts and calls that failed (%u), %u at rest: %llu acknowledged posts, none lost, none twice\n", cuts, fails, wholes, (unsigned long long)(acked + shared->acked));
 	return 0;
 }
