@@ -29,7 +29,7 @@
 #define ACCOUNT_ALL ACCOUNT_MONEY " default_models:o default_ip:o default_max_tokens:o default_expires_s:o low_balance:a created:t"
 #define KEY_COLUMNS "id:n account name state models ip expires:t created:t"
 #define PROVIDER_COLUMNS "name style base_url key_file key_env"
-#define MODEL_COLUMNS "name provider upstream input:a output:a cache_read:a cache_write:a per_call:a max_output:n context:n price_version:n"
+#define MODEL_COLUMNS "name provider upstream input:a output:a cache_read:a cache_write:a per_call:a max_output:n context:n stream_hold:n price_version:n"
 #define ENTRY_COLUMNS "number:n time:t kind amount:a balance:a model usage.input_tokens:n usage.output_tokens:n ending call_id corrects:o ref note"
 #define USAGE_COLUMNS \
 	"day:o account:o key_id:o model:o calls:n usage.input_tokens:n usage.output_tokens:n usage.cached_tokens:n usage.cache_write_tokens:n usage.reasoning_tokens:n cost:a"
@@ -99,8 +99,11 @@ static const struct ctl_command commands[] = {
 			{.word = "--per-call", .member = "per_call", .kind = CTL_AMOUNT_0, .shown = "USD"},
 			{.word = "--max-output", .member = "max_output", .kind = CTL_NUMBER, .shown = "N"}, {.word = "--context", .member = "context", .kind = CTL_NUMBER, .shown = "N"},
 			{.word = "--bound-field", .member = "bound_field", .kind = CTL_BOUND_FIELD, .shown = "max_tokens|max_completion_tokens"},
-			{.word = "--no-stream-options", .member = "no_stream_options", .kind = CTL_FLAG}},
-		.columns = MODEL_COLUMNS, .help = "what callers may ask for, and its price in dollars per million tokens; --no-stream-options: for a provider that refuses stream_options, a stream's usage is estimated"},
+			{.word = "--no-stream-options", .member = "no_stream_options", .kind = CTL_FLAG},
+			{.word = "--stream-hold", .member = "stream_hold", .kind = CTL_NUMBER, .shown = "N"}},
+		.columns = MODEL_COLUMNS, .help = "what callers may ask for, and its price in dollars per million tokens; --no-stream-options: for a provider that refuses stream_options, a stream's usage is estimated\n"
+			"      --stream-hold: a stream sets aside the price of N output tokens at first (16 or more) and of more as it runs, not of all it may come to; it ends in good order when the"
+			" balance is used up. Only for models that show all their output as it runs: hidden reasoning would be billed unseen"},
 	{"model", "list", "model.list", .columns = MODEL_COLUMNS, .help = "all models"},
 	{"model", "show", "model.show", {MODEL_NAME}, .columns = MODEL_COLUMNS, .help = "one model"},
 	{"model", "remove", "model.remove", {MODEL_NAME}, .columns = MODEL_COLUMNS, .help = "no longer offers it"},

@@ -119,7 +119,7 @@ static void add_workers(struct fare_buf *b, const struct kept_state *s, const st
 
 static void status_build(struct fare_buf *b, const struct fare_conf *c, const struct kept_state *s, const struct fare_json *bank)
 {
-	static const char *const members[] = {"version", "store", "epoch", "started", "connections", "accounts", "keys", "models", "queued", "catalogue", "holds", "disk", "alarms", "alarms_waiting", "head_seal"};
+	static const char *const members[] = {"version", "store", "epoch", "started", "connections", "accounts", "keys", "models", "queued", "over_hold", "catalogue", "holds", "disk", "alarms", "alarms_waiting", "head_seal"};
 	const struct fare_json_node *root = fare_json_root(bank), *state = state_member(s, "state"), *socket = state_member(s, "fastcgi_socket");
 	fare_buf_add_str(b, "{\"home\":");
 	fare_buf_add_json(b, fare_span_of(c->home));

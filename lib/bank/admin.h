@@ -30,7 +30,7 @@
  * provider.list                                                                                   provider records
  * provider.remove    name                                                                         the provider record; refused while a model uses it
  * model.add          name, provider, [upstream], input, output, [cache_read], [cache_write], [per_call],
- *                    [max_output], [context], [bound_field], [no_stream_options]                  the model record; a name that is there gets a new price version
+ *                    [max_output], [context], [bound_field], [no_stream_options], [stream_hold]   the model record; a name that is there gets a new price version
  * model.list                                                                                      model records by name
  * model.show|remove  name                                                                         the model record
  * ledger             name, [since: time]                                                          entry records of the account, oldest first
@@ -47,12 +47,12 @@
  *
  * Records:
  * status     pid, store, epoch, workers (array of {worker, incarnation, pid, connected, slots, holds}), holds, connections, accounts, keys, models, queued (changes not yet
- *            durable), head_seal {number, hash, entries, time} or null, catalogue (generation), started
+ *            durable), over_hold (calls of this bank that cost more than was held for them), head_seal {number, hash, entries, time} or null, catalogue (generation), started
  * account    name, id, state ("open", "closed"), balance, available, pending, credits, debits, credit_limit, currency, created
  * balance    account, available, pending, credits, debits, credit_limit, currency
  * key        id, account, name, state ("live", "expired", "revoked"), models, ip, expires (null: never), created
  * provider   name, style, base_url, key_file, key_env ("": none)
- * model      name, provider, upstream, input, output, cache_read, cache_write (null: as input), per_call, max_output, context (0: unknown), bound_field, stream_options, price_version, created
+ * model      name, provider, upstream, input, output, cache_read, cache_write (null: as input), per_call, max_output, context (0: unknown), bound_field, stream_options, stream_hold (0: the whole bound), price_version, created
  * call       call_id, account, key_id, model, state ("idle", "sent", "streaming", "final", "posting", "ended"), hold, cost (null while it runs), ending (null while it runs), started
  * usage      account, key_id, model, day ("2026-11-24"): null what it is not summed by; calls, usage (as in an entry), cost
  * rerate     account (null: all), calls, charged (before), amount (the difference: a charge below 0), posted

@@ -127,7 +127,7 @@ static void add_model(struct fare_admin *c, const struct fare_model *m)
 	add_price(c, "per_call", m->price.per_call);
 	fare_buf_addf(&c->out, ", \"max_output\": %llu, \"context\": %llu, \"price_version\": %llu", (unsigned long long)m->max_output, (unsigned long long)m->context, (unsigned long long)m->version);
 	fare_json_text_member(&c->out, "bound_field", m->bound_field & FARE_BOUND_MAX_COMPLETION_TOKENS ? "max_completion_tokens" : "max_tokens");
-	fare_buf_addf(&c->out, ", \"stream_options\": %s", m->bound_field & FARE_NO_STREAM_OPTIONS ? "false" : "true");
+	fare_buf_addf(&c->out, ", \"stream_options\": %s, \"stream_hold\": %llu", m->bound_field & FARE_NO_STREAM_OPTIONS ? "false" : "true", (unsigned long long)m->stream_hold);
 	fare_json_time(&c->out, "created", m->created_ms);
 	fare_buf_add_char(&c->out, '}');
 	fare_admin_end_record(c);
@@ -176,6 +176,9 @@ static void model_add(struct fare_admin *c)
 		.cache_write = read_price(c, "cache_write", false, -1), .per_call = read_price(c, "per_call", false, 0)};
 	m.max_output = fare_arg_u64(c, "max_output", most, false);
 	m.context = fare_arg_u64(c, "context", most, false);
+	m.stream_hold = fare_arg_u64(c, "stream_hold", most, false);
+	if (m.stream_hold > 0 && m.stream_hold < FARE_BOUND_LEAST)
+		fare_arg_wrong(c, "stream_hold is 0 or at least %d", FARE_BOUND_LEAST);
 	if (fare_arg_text(c, "bound_field", field, sizeof field, false)) {
 		if (strcmp(field, "max_completion_tokens") == 0)
 			m.bound_field = FARE_BOUND_MAX_COMPLETION_TOKENS;
@@ -246,7 +249,7 @@ const struct fare_admin_op fare_catalog_ops[] = {
 	{"provider.add", provider_add, "name style base_url key_file key_env", true},
 	{"provider.list", provider_list, "", false},
 	{"provider.remove", provider_remove, "name", true},
-	{"model.add", model_add, "name provider upstream input output cache_read cache_write per_call max_output context bound_field no_stream_options", true},
+	{"model.add", model_add, "name provider upstream input output cache_read cache_write per_call max_output context bound_field no_stream_options stream_hold", true},
 	{"model.list", model_list, "", false},
 	{"model.show", model_show, "name", false},
 	{"model.remove", model_remove, "name", true},

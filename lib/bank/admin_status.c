@@ -119,8 +119,8 @@ static void status(struct fare_admin *c)
 	add_hex(&c->out, "epoch", b->epoch, sizeof b->epoch);
 	add_workers(c);
 	size_t offered = d->model_names.count;
-	fare_buf_addf(&c->out, ", \"holds\": %u, \"connections\": %u, \"accounts\": %zu, \"keys\": %zu, \"models\": %zu, \"queued\": %llu, \"catalogue\": %llu", d->holds.used, b->conn_count,
-		d->account_count, d->key_count, offered, (unsigned long long)d->queued, (unsigned long long)atomic_load(&fare_board_page(b->board)->catalogue));
+	fare_buf_addf(&c->out, ", \"holds\": %u, \"connections\": %u, \"accounts\": %zu, \"keys\": %zu, \"models\": %zu, \"queued\": %llu, \"over_hold\": %llu, \"catalogue\": %llu", d->holds.used, b->conn_count,
+		d->account_count, d->key_count, offered, (unsigned long long)d->queued, (unsigned long long)d->over_hold, (unsigned long long)atomic_load(&fare_board_page(b->board)->catalogue));
 	fare_json_time(&c->out, "started", b->started_ms);
 	fare_space_json(b, &c->out);
 	fare_alarms_json(b, &c->out);

@@ -23,6 +23,7 @@ struct fare_admit {
 	uint32_t choices;           /* n, 1 to 128 */
 	int64_t bound;              /* the caller's output bound per choice, or FARE_NO_BOUND. Endpoints without output: 0 */
 	bool stream;
+	bool extends;               /* who asks can ask for more while it streams; not sent: workers of protocol version 1 cannot */
 	struct fare_hash idem;      /* SHA-256 of the endpoint and the caller's Idempotency-Key; zero: none */
 	uint8_t body[FARE_BODY_DIGEST_N]; /* with idem: the first half of the SHA-256 of the request's body */
 };
@@ -44,6 +45,7 @@ struct fare_grant {
 	struct fare_price price;
 	int64_t bound;              /* to be sent upstream per choice; FARE_NO_BOUND for endpoints without output */
 	bool bound_ours;            /* the caller gave none: told in Farebox-Max-Tokens */
+	bool bound_lowered;         /* ours, below the default, because the balance affords no more */
 	uint8_t bound_field;        /* of enum fare_bound_field */
 	uint8_t style;              /* enum fare_style */
 	uint64_t key_id, account_id;
@@ -62,11 +64,19 @@ struct fare_refusal_numbers {
 	struct fare_amount cost;              /* FARE_IDEM_SPENT, FARE_IDEM_REPLAY: what it cost */
 };
 
+/* The answer to an extend. */
+struct fare_extended {
+	uint64_t asked;       /* what it was to be: who has asked for more since waits on */
+	uint64_t held_output; /* what is held now, as in the grant; 0: nothing, the call has ended */
+	struct fare_amount hold, available;
+};
+
 struct fare_admit_answer {
 	bool granted;
 	uint8_t refused; /* enum fare_refused */
 	struct fare_grant grant;
 	struct fare_refusal_numbers numbers;
+	struct fare_extended extended; /* of an extend alone */
 };
 
 #endif

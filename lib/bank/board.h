@@ -12,7 +12,7 @@
 struct fare_board_page {
 	char magic[8];
 	uint8_t store[16], epoch[16];
-	_Atomic uint64_t pid, started_ms, catalogue, holds, connections, queued, ticks;
+	_Atomic uint64_t pid, started_ms, catalogue, holds, connections, queued, ticks, over_hold;
 };
 
 struct fare_board; /* the bank's */

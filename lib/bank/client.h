@@ -17,7 +17,7 @@ struct fare_link;
 
 enum fare_asked { FARE_ASKED_ANSWERED = 1, FARE_ASKED_TIMEOUT = 2 /* no bank can be had, or no answer in time: answer 503 store_unavailable */ };
 
-/* Who asks, and is told. The link's from fare_link_ask until `heard` is called: once, on the loop, without a lock. */
+/* Who asks, and is told. The link's from fare_link_ask or fare_link_extend until `heard` is called: once, on the loop, without a lock. */
 struct fare_asking {
 	void (*heard)(struct fare_asking *a);
 	enum fare_asked asked;
@@ -40,6 +40,8 @@ int fare_link_slot(struct fare_link *l, struct fare_id call_id);
 /* Says admit; a->heard is told. Not granted, refused or not answered: the slot is the link's already. The time is kept to half a second. */
 void fare_link_ask(struct fare_link *l, int slot, const struct fare_admit *ask, struct fare_asking *a, uint64_t timeout_ms);
 void fare_link_void(struct fare_link *l, int slot);
+/* The hold of a granted call shall pay for so many output tokens per choice (R9). a->heard is told, with answer.extended, unless the call ends before. One question at a time. */
+void fare_link_extend(struct fare_link *l, int slot, uint64_t held_output, struct fare_asking *a, uint64_t timeout_ms);
 void fare_link_settle(struct fare_link *l, int slot); /* after fare_meter_final */
 
 /* Is this key good (for GETs that cost nothing)? Needs no slot. answer->granted, or why not. */

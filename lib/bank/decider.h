@@ -87,7 +87,7 @@ enum { FARE_REFUSING_N = 64 };
 
 struct fare_decider_out {
 	void *ctx;
-	/* Never blocks; dropped when the worker is not connected: it asks again. answer: for grant, refuse and checked. */
+	/* Never blocks; dropped when the worker is not connected: it asks again. answer: for grant, refuse, checked and extended. */
 	void (*tell)(void *ctx, struct fare_worker *w, enum fare_msg_type type, uint16_t slot, struct fare_id call_id, const struct fare_admit_answer *answer);
 	void (*post)(void *ctx, struct fare_job *job);
 	bool (*read_meter)(void *ctx, struct fare_worker *w, unsigned slot, struct fare_id expected, struct fare_meter_reading *out);
@@ -156,6 +156,7 @@ struct fare_decider {
 	struct fare_idem *idem_running, *idem_first, **idem_last;
 	size_t idem_count, idem_max;
 	struct fare_refusing refusing[FARE_REFUSING_N];
+	uint64_t over_hold;        /* calls of this bank's that cost more than was held for them */
 	struct fare_seen *seen;    /* owned, by hold; NULL: none yet */
 	struct fare_story *refused; /* owned, FARE_REFUSED_N; NULL: none yet */
 	uint64_t refused_count;    /* the newest is at (refused_count - 1) % FARE_REFUSED_N */
@@ -192,6 +193,8 @@ struct fare_worker *fare_decider_worker(struct fare_decider *d, struct fare_id i
 struct fare_worker *fare_decider_hello(struct fare_decider *d, const struct fare_hello *h);
 void fare_decider_admit(struct fare_decider *d, struct fare_worker *w, uint16_t slot, const struct fare_admit *ask);
 void fare_decider_check(struct fare_decider *d, struct fare_worker *w, const struct fare_admit *ask);
+/* R9: a stream's hold shall pay for so many output tokens per choice, or for as many as the balance affords. Always answered. */
+void fare_decider_extend(struct fare_decider *d, struct fare_worker *w, uint16_t slot, struct fare_id call_id, uint64_t held_output);
 void fare_decider_end(struct fare_decider *d, struct fare_worker *w, uint16_t slot, struct fare_id call_id, bool is_void);
 void fare_decider_dead(struct fare_decider *d, struct fare_worker *w); /* R4: its live holds are decided by the meter */
 void fare_decider_forget(struct fare_decider *d, struct fare_worker *w); /* dead, without holds */

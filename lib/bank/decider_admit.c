@@ -81,10 +81,21 @@ static bool settle_bound(const struct fare_decider *d, const struct fare_admit *
 		return refuse(answer, FARE_BOUND_TOO_HIGH);
 	}
 	*bound = g->bound_ours ? own_bound(d, a, m) : (uint64_t)ask->bound;
-	if (g->bound_ours && *bound > affordable && affordable >= FARE_BOUND_LEAST)
+	g->bound_lowered = g->bound_ours && *bound > affordable && affordable >= FARE_BOUND_LEAST;
+	if (g->bound_lowered)
 		*bound = affordable;
 	g->bound = (int64_t)*bound;
 	return true;
+}
+
+/* Output tokens per choice that are held for at first: all of the bound, but of a stream that is seen as it runs. Not below 16: less is refused. */
+static uint64_t first_output(const struct fare_admit *ask, const struct fare_model *m, uint64_t bound, uint64_t affordable)
+{
+	uint64_t least = bound < FARE_BOUND_LEAST ? bound : FARE_BOUND_LEAST, first = m->stream_hold;
+	if (!ask->stream || !ask->extends || ask->endpoint == FARE_EMBEDDINGS || first == 0 || first >= bound)
+		return bound;
+	first = first < affordable ? first : affordable;
+	return first > least ? first : least;
 }
 
 static bool price_call(const struct fare_decider *d, const struct fare_admit *ask, const struct fare_acct *a, const struct fare_model *m, struct fare_admit_answer *answer)
@@ -96,7 +107,8 @@ static bool price_call(const struct fare_decider *d, const struct fare_admit *as
 	uint64_t affordable = fare_price_affordable(&m->price, input, choices, available);
 	if (!settle_bound(d, ask, a, m, affordable, answer, &bound))
 		return false;
-	if (!fare_price_hold(&m->price, input, bound, choices, &hold))
+	uint64_t first = first_output(ask, m, bound, affordable);
+	if (!fare_price_hold(&m->price, input, first, choices, &hold))
 		hold = fare_nano(INT64_MAX);
 	/* What all its calls hold must stay within 64 bits, too, whatever limit it was given. */
 	if (available.nano < hold.nano || !fare_amount_add(a->pending, hold, &pending)) {
@@ -104,6 +116,7 @@ static bool price_call(const struct fare_decider *d, const struct fare_admit *as
 		return refuse(answer, FARE_BALANCE_TOO_LOW);
 	}
 	answer->grant.hold = hold;
+	answer->grant.held_output = first < bound ? first : 0;
 	answer->grant.max_input = m->context;
 	answer->grant.max_output = ask->endpoint == FARE_EMBEDDINGS ? 0 : bound * choices;
 	return true;
@@ -126,7 +139,7 @@ static void fill_grant(const struct fare_decider *d, const struct fare_model *m,
 	memcpy(g->key_env, p->key_env, sizeof g->key_env);
 }
 
-static void write_hold(struct fare_decider *d, struct fare_worker *w, uint16_t slot, const struct fare_admit *ask, const struct fare_grant *g, struct fare_hold *h)
+static void write_hold(struct fare_decider *d, struct fare_worker *w, uint16_t slot, const struct fare_admit *ask, const struct fare_grant *g, const struct fare_model *m, struct fare_hold *h)
 {
 	h->call_id = ask->call_id;
 	h->incarnation = w->incarnation;
@@ -138,7 +151,7 @@ static void write_hold(struct fare_decider *d, struct fare_worker *w, uint16_t s
 	h->started_ms = d->now_ms;
 	h->hold_nano = g->hold.nano;
 	h->bound = g->bound;
-	h->bound_ours = g->bound_ours;
+	h->bound_ours = g->bound_ours | (uint64_t)g->bound_lowered << 1;
 	h->max_input = g->max_input;
 	h->max_output = g->max_output;
 	h->amount_nano = 0;
@@ -147,7 +160,8 @@ static void write_hold(struct fare_decider *d, struct fare_worker *w, uint16_t s
 	h->idem = ask->idem;
 	memcpy(h->body, ask->body, sizeof h->body);
 	h->held_output = g->held_output;
-	h->input_tokens = h->choices = 0;
+	h->input_tokens = input_tokens(d, ask, m);
+	h->choices = ask->choices;
 	fare_holds_write_live(h);
 	fare_idem_begin(d, h);
 }
@@ -164,7 +178,7 @@ static bool grant(struct fare_decider *d, struct fare_worker *w, uint16_t slot, 
 	answer->grant.key_id = k->id;
 	answer->grant.account_id = a->rec.id;
 	fill_grant(d, m, &answer->grant);
-	write_hold(d, w, slot, ask, &answer->grant, h);
+	write_hold(d, w, slot, ask, &answer->grant, m, h);
 	a->pending.nano += h->hold_nano; /* no overflow: price_call has looked */
 	w->holds++;
 	w->memory[slot] = (struct fare_slot_memory){.last = ask->call_id, .known = FARE_SLOT_LIVE, .hold = h};
@@ -195,7 +209,7 @@ static void grant_again(struct fare_decider *d, struct fare_worker *w, uint16_t 
 {
 	const struct fare_model *m = fare_decider_model(d, h->price_version);
 	struct fare_admit_answer answer = {.granted = true,
-		.grant = {.hold = fare_nano(h->hold_nano), .bound = h->bound, .bound_ours = h->bound_ours != 0, .key_id = h->key, .account_id = h->account,
+		.grant = {.hold = fare_nano(h->hold_nano), .bound = h->bound, .bound_ours = h->bound_ours != 0, .bound_lowered = h->bound_ours & 2, .held_output = h->held_output, .key_id = h->key, .account_id = h->account,
 			.max_input = h->max_input, .max_output = h->max_output}};
 	if (m)
 		fill_grant(d, m, &answer.grant);

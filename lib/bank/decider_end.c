@@ -77,6 +77,7 @@ void fare_decider_decide(struct fare_decider *d, struct fare_worker *w, struct f
 	h->ending = c.ending;
 	fare_hold_set_flags(h, c.flags, answer_n);
 	h->usage = c.usage;
+	d->over_hold += (c.flags & FARE_ENTRY_OVER_HOLD) != 0;
 	if (!fare_planted("r5"))
 		fare_holds_write_decided(h);
 	if (fare_planted("idem"))

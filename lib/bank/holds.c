@@ -135,6 +135,12 @@ struct fare_hold *fare_holds_take(struct fare_holds *h)
 }
 
 void fare_holds_write_live(struct fare_hold *r) { atomic_store_explicit(&r->state, FARE_HOLD_LIVE, memory_order_release); }
+void fare_holds_write_grown(struct fare_hold *r, int64_t hold_nano, uint64_t held_output)
+{
+	__atomic_store_n(&r->hold_nano, hold_nano, __ATOMIC_RELEASE);
+	__atomic_store_n(&r->held_output, held_output, __ATOMIC_RELEASE);
+}
+
 void fare_holds_write_decided(struct fare_hold *r) { atomic_store_explicit(&r->state, FARE_HOLD_DECIDED, memory_order_release); }
 
 void fare_holds_free(struct fare_holds *h, struct fare_hold *r)

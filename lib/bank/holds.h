@@ -19,7 +19,7 @@ struct fare_hold {
 	uint64_t account, key, price_version, started_ms;
 	int64_t hold_nano, bound;
 	uint64_t max_input, max_output;
-	uint64_t bound_ours;
+	uint64_t bound_ours; /* 1: yes; 3: and lowered, because the balance affords no more */
 	/* Valid when decided. */
 	int64_t amount_nano; /* >= 0 */
 	uint64_t ending, flags; /* flags: the upper half is the answer's size, see fare_hold_answer_n */
@@ -48,6 +48,8 @@ bool fare_holds_open(struct fare_holds *h, const char *path, const uint8_t store
 void fare_holds_close(struct fare_holds *h);
 struct fare_hold *fare_holds_take(struct fare_holds *h); /* state free, all else to be written; NULL: none left */
 void fare_holds_write_live(struct fare_hold *r);         /* the state word, last */
+/* A live one pays for more from now on: hold_nano first, because a bank that is killed in between must find the money taken. */
+void fare_holds_write_grown(struct fare_hold *r, int64_t hold_nano, uint64_t held_output);
 void fare_holds_write_decided(struct fare_hold *r);
 void fare_holds_free(struct fare_holds *h, struct fare_hold *r);
 

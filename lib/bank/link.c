@@ -195,12 +195,28 @@ void fare_link_ask(struct fare_link *l, int slot, const struct fare_admit *ask, 
 	pthread_mutex_unlock(&l->lock);
 }
 
+void fare_link_extend(struct fare_link *l, int slot, uint64_t held_output, struct fare_asking *a, uint64_t timeout_ms)
+{
+	struct link_slot *s = &l->slots[slot];
+	a->until_ms = fare_clock_boot_ms() + timeout_ms;
+	pthread_mutex_lock(&l->lock);
+	FARE_ASSERT(s->state == SLOT_GRANTED && !s->asking);
+	s->asking = a;
+	s->extend_to = held_output;
+	s->told = false;
+	l->waiting++;
+	fare_link_say_slot(l, (unsigned)slot);
+	pthread_mutex_unlock(&l->lock);
+}
+
 /* What ends a call: the slot is the link's from here on. */
 static void end(struct fare_link *l, int slot, enum slot_state state)
 {
 	struct link_slot *s = &l->slots[slot];
 	pthread_mutex_lock(&l->lock);
 	FARE_ASSERT(s->state == SLOT_GRANTED || (state == SLOT_VOID && s->state == SLOT_TAKEN));
+	l->waiting -= s->asking != NULL; /* it had asked for more: an answer counts no more (R11) */
+	s->asking = NULL;
 	if (s->state == SLOT_TAKEN) {
 		fare_link_release(l, (unsigned)slot);
 	} else {

@@ -17,7 +17,8 @@ struct link_slot {
 	bool heard_of;  /* something of this call was said on any connection: a bank may hold money for it */
 	struct fare_id call_id, last; /* last: newest id it ever had */
 	struct fare_admit ask;
-	struct fare_asking *asking; /* who waits, in SLOT_WAIT */
+	struct fare_asking *asking; /* who waits: in SLOT_WAIT; in SLOT_GRANTED for more money, NULL: nobody */
+	uint64_t extend_to;         /* then */
 };
 
 /* A doorman's question without a slot, on his stack. */
@@ -61,7 +62,7 @@ struct fare_link {
 	uint64_t down_ms;      /* boot clock: since when there is none */
 	bool blocked;          /* the socket was full: something is left to say */
 	bool unblock_posted;
-	unsigned waiting;      /* slots in SLOT_WAIT */
+	unsigned waiting;      /* slots in SLOT_WAIT, and those that ask for more */
 	bool draining, stopped;
 	pthread_cond_t freed;
 };

@@ -39,6 +39,8 @@ void fare_link_say_slot(struct fare_link *l, unsigned i)
 		return;
 	if (s->state == SLOT_WAIT)
 		n = fare_proto_ask(msg, sizeof msg, FARE_MSG_ADMIT, (uint16_t)i, &s->ask);
+	else if (s->state == SLOT_GRANTED && s->asking)
+		n = fare_proto_extend(msg, sizeof msg, (uint16_t)i, s->call_id, s->extend_to);
 	else if (s->state == SLOT_SETTLE)
 		n = fare_proto_bare(msg, sizeof msg, FARE_PROTO_VERSION, FARE_MSG_SETTLE, (uint16_t)i, s->call_id);
 	else if (s->state == SLOT_VOID)
@@ -108,11 +110,14 @@ static void hear_slot(struct fare_link *l, const struct fare_msg_head *h, const 
 	if (!fare_id_eq(s->call_id, h->call_id) && !fare_planted("r11"))
 		return;
 	bool ends = h->type == FARE_MSG_ACK || h->type == FARE_MSG_REFUSE;
-	if (s->state == SLOT_WAIT) {
+	if (s->state == SLOT_WAIT && h->type != FARE_MSG_EXTENDED) {
 		s->asking->answer = h->type == FARE_MSG_ACK ? (struct fare_admit_answer){.refused = FARE_CALL_ENDED} : *a;
 		s->state = SLOT_GRANTED;
 		if (!s->asking->answer.granted)
 			fare_link_release(l, h->slot);
+		asking_end(l, s, FARE_ASKED_ANSWERED, last);
+	} else if (s->state == SLOT_GRANTED && s->asking && h->type == FARE_MSG_EXTENDED && a->extended.asked == s->extend_to) {
+		s->asking->answer = *a;
 		asking_end(l, s, FARE_ASKED_ANSWERED, last);
 	} else if ((s->state == SLOT_VOID && ends) || (s->state == SLOT_SETTLE && h->type == FARE_MSG_ACK)) {
 		fare_link_release(l, h->slot);
@@ -154,7 +159,7 @@ static bool hear(struct fare_link *l, const uint8_t *p, size_t n, struct fare_as
 		return true;
 	if (h.type == FARE_MSG_STORY_IS)
 		return hear_story(l, &k, &h);
-	if (h.type != FARE_MSG_ACK && !fare_proto_read_answer(&k, &h, &a))
+	if (h.type == FARE_MSG_EXTENDED ? !fare_proto_read_extended(&k, &a.extended) : h.type != FARE_MSG_ACK && !fare_proto_read_answer(&k, &h, &a))
 		return false;
 	if (h.type == FARE_MSG_CHECKED)
 		hear_check(l, &h, &a);
@@ -279,7 +284,7 @@ static void on_retry(void *arg)
 		retry_later(l);
 }
 
-/* Who has waited for too long, or for a bank that cannot be had: the slot says void from here on; one that no bank has heard of is free. */
+/* Who has waited for too long, or for a bank that cannot be had: a slot that was not admitted says void from here on; one that no bank has heard of is free. */
 static void on_look(void *arg)
 {
 	struct fare_link *l = arg;
@@ -289,9 +294,12 @@ static void on_look(void *arg)
 	bool down = fare_link_is_down(l, now);
 	for (unsigned i = 0; l->waiting && i < l->count; i++) {
 		struct link_slot *s = &l->slots[i];
-		if (s->state != SLOT_WAIT || (now < s->asking->until_ms && !down))
+		bool extends = s->state == SLOT_GRANTED; /* its call ends as it is */
+		if (!s->asking || (now < s->asking->until_ms && (extends || !down)))
 			continue;
 		asking_end(l, s, FARE_ASKED_TIMEOUT, &last);
+		if (extends)
+			continue;
 		if (!s->heard_of) {
 			fare_link_release(l, i);
 			continue;

@@ -94,6 +94,7 @@ bool fare_proto_read_ask(struct fare_unpack *k, const struct fare_msg_head *h, s
 	a->choices = fare_unpack_u32(k);
 	a->bound = fare_unpack_i64(k);
 	a->stream = fare_unpack_u8(k) != 0;
+	a->extends = h->version >= 2;
 	if (h->version >= 2) {
 		fare_unpack_bytes(k, a->idem.b, sizeof a->idem.b);
 		fare_unpack_bytes(k, a->body, sizeof a->body);
@@ -125,7 +126,7 @@ static void put_grant(struct fare_pack *k, uint8_t version, const struct fare_gr
 	fare_pack_u64(k, g->price_version);
 	put_price(k, &g->price);
 	fare_pack_i64(k, g->bound);
-	fare_pack_u8(k, g->bound_ours);
+	fare_pack_u8(k, (uint8_t)(g->bound_ours | g->bound_lowered << 1)); /* version 1 asks only if it is 0 */
 	fare_pack_u8(k, g->bound_field);
 	fare_pack_u8(k, g->style);
 	fare_pack_u64(k, g->key_id);
@@ -147,7 +148,9 @@ static void read_grant(struct fare_unpack *k, uint8_t version, struct fare_grant
 	g->price_version = fare_unpack_u64(k);
 	read_price(k, &g->price);
 	g->bound = fare_unpack_i64(k);
-	g->bound_ours = fare_unpack_u8(k) != 0;
+	uint8_t ours = fare_unpack_u8(k);
+	g->bound_ours = ours != 0;
+	g->bound_lowered = ours & 2;
 	g->bound_field = fare_unpack_u8(k);
 	g->style = fare_unpack_u8(k);
 	g->key_id = fare_unpack_u64(k);
@@ -188,6 +191,40 @@ size_t fare_proto_answer(uint8_t *p, size_t size, uint8_t version, uint16_t slot
 	put_head(&k, version, a->granted ? FARE_MSG_GRANT : FARE_MSG_REFUSE, slot, call_id);
 	put_answer(&k, version, a);
 	return packed(&k);
+}
+
+size_t fare_proto_extend(uint8_t *p, size_t size, uint16_t slot, struct fare_id call_id, uint64_t held_output)
+{
+	struct fare_pack k = {.p = p, .size = size};
+	put_head(&k, FARE_PROTO_VERSION, FARE_MSG_EXTEND, slot, call_id);
+	fare_pack_u64(&k, held_output);
+	return packed(&k);
+}
+
+bool fare_proto_read_extend(struct fare_unpack *k, uint64_t *held_output)
+{
+	*held_output = fare_unpack_u64(k);
+	return !k->bad && k->at == k->n;
+}
+
+size_t fare_proto_extended(uint8_t *p, size_t size, uint8_t version, uint16_t slot, struct fare_id call_id, const struct fare_extended *e)
+{
+	struct fare_pack k = {.p = p, .size = size};
+	put_head(&k, version, FARE_MSG_EXTENDED, slot, call_id);
+	fare_pack_u64(&k, e->asked);
+	fare_pack_u64(&k, e->held_output);
+	fare_pack_i64(&k, e->hold.nano);
+	fare_pack_i64(&k, e->available.nano);
+	return packed(&k);
+}
+
+bool fare_proto_read_extended(struct fare_unpack *k, struct fare_extended *e)
+{
+	e->asked = fare_unpack_u64(k);
+	e->held_output = fare_unpack_u64(k);
+	e->hold.nano = fare_unpack_i64(k);
+	e->available.nano = fare_unpack_i64(k);
+	return !k->bad && k->at == k->n;
 }
 
 size_t fare_proto_checked(uint8_t *p, size_t size, uint8_t version, struct fare_id call_id, const struct fare_admit_answer *a)

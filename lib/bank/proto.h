@@ -36,6 +36,8 @@ size_t fare_proto_hello(uint8_t *p, size_t size, const struct fare_hello *h);
 size_t fare_proto_bare(uint8_t *p, size_t size, uint8_t version, enum fare_msg_type type, uint16_t slot, struct fare_id call_id); /* settle, void, ack, welcome */
 size_t fare_proto_ask(uint8_t *p, size_t size, enum fare_msg_type type, uint16_t slot, const struct fare_admit *a); /* admit, check, story (model: the id of the call that is asked for, as text) */
 size_t fare_proto_answer(uint8_t *p, size_t size, uint8_t version, uint16_t slot, struct fare_id call_id, const struct fare_admit_answer *a); /* grant or refuse */
+size_t fare_proto_extend(uint8_t *p, size_t size, uint16_t slot, struct fare_id call_id, uint64_t held_output); /* R9: the new size, not the growth */
+size_t fare_proto_extended(uint8_t *p, size_t size, uint8_t version, uint16_t slot, struct fare_id call_id, const struct fare_extended *e);
 size_t fare_proto_checked(uint8_t *p, size_t size, uint8_t version, struct fare_id call_id, const struct fare_admit_answer *a);
 size_t fare_proto_story(uint8_t *p, size_t size, uint8_t version, struct fare_id call_id, struct fare_span text); /* story_is, to who asked with that call id: what bank/story.h writes; "": no such call of that key */
 
@@ -46,5 +48,7 @@ bool fare_proto_read_hello(struct fare_unpack *k, struct fare_hello *h) FARE_MUS
 bool fare_proto_read_ask(struct fare_unpack *k, const struct fare_msg_head *h, struct fare_admit *a) FARE_MUST;
 bool fare_proto_read_answer(struct fare_unpack *k, const struct fare_msg_head *h, struct fare_admit_answer *a) FARE_MUST; /* grant, refuse, checked */
 bool fare_proto_read_story(struct fare_unpack *k, struct fare_span *text) FARE_MUST; /* points into the message */
+bool fare_proto_read_extend(struct fare_unpack *k, uint64_t *held_output) FARE_MUST;
+bool fare_proto_read_extended(struct fare_unpack *k, struct fare_extended *e) FARE_MUST;
 
 #endif

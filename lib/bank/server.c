@@ -169,6 +169,7 @@ void fare_bank_publish(struct fare_bank *b)
 	atomic_store(&p->connections, b->conn_count);
 	atomic_store(&p->queued, b->d.queued);
 	atomic_store(&p->ticks, b->ticks);
+	atomic_store(&p->over_hold, b->d.over_hold);
 }
 
 /* ---- The loop */

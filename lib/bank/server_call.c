@@ -81,6 +81,8 @@ void fare_call_tell(void *bank, struct fare_worker *w, enum fare_msg_type type, 
 		return;
 	if (type == FARE_MSG_GRANT || type == FARE_MSG_REFUSE)
 		n = fare_proto_answer(msg, sizeof msg, c->version, slot, call_id, answer);
+	else if (type == FARE_MSG_EXTENDED)
+		n = fare_proto_extended(msg, sizeof msg, c->version, slot, call_id, &answer->extended);
 	else if (type == FARE_MSG_CHECKED)
 		n = fare_proto_checked(msg, sizeof msg, c->version, call_id, answer);
 	else
@@ -182,6 +184,7 @@ static bool on_message(struct fare_conn *c, const uint8_t *p, size_t n)
 	struct fare_unpack k = {.p = p, .n = n};
 	struct fare_msg_head h;
 	struct fare_admit ask;
+	uint64_t held_output;
 	struct fare_decider *d = &c->bank->d;
 	if (!fare_proto_head(&k, &h))
 		return false;
@@ -204,6 +207,11 @@ static bool on_message(struct fare_conn *c, const uint8_t *p, size_t n)
 		if (h.version < 2 || !fare_proto_read_ask(&k, &h, &ask))
 			return false;
 		fare_story_ask(c->bank, c->worker, &ask);
+		return true;
+	case FARE_MSG_EXTEND:
+		if (h.version < 2 || !fare_proto_read_extend(&k, &held_output))
+			return false;
+		fare_decider_extend(d, c->worker, h.slot, h.call_id, held_output);
 		return true;
 	case FARE_MSG_SETTLE:
 	case FARE_MSG_VOID:

@@ -34,7 +34,7 @@ enum fare_pass {
 };
 
 struct fare_call {
-	struct fare_asking asking; /* first: the relay's way from the bank's answer to the call */
+	struct fare_asking asking; /* first: the relay's way from the bank's answers to the call */
 	struct fare_call *next, *before; /* the relay's list */
 	struct fare_relay *relay;
 	struct fare_gate *gate;
@@ -58,6 +58,7 @@ struct fare_call {
 	bool bound_lowered;
 	int slot; /* -1: none, or the link's again */
 	uint64_t text_bytes;
+	uint32_t choices;
 	struct fare_grant grant;
 	char url[FARE_URL_N + 64];
 	char *bearer; /* "Bearer KEY", owned, wiped when it is handed on; NULL: none */
@@ -85,9 +86,17 @@ struct fare_call {
 	bool cut;                 /* by us: the worker ends */
 	bool broken;              /* the answer cannot be ended as it should: the connection is just closed */
 	bool reported, clamped;   /* the provider's usage is known */
-	struct fare_usage usage;
+	struct fare_usage usage, charged;
 	enum fare_ending ending;
 	struct fare_amount cost;
+
+	/* grow */
+	uint64_t held_output, grow_step; /* tokens per choice: held for so far, 0: all; what it grows by */
+	bool asks;                /* for more, and has no answer yet */
+	bool refused_more;        /* the last answer was less than it had asked for */
+	bool held_up;             /* the upstream, because what comes next is not held for */
+	bool drained;             /* the upstream has ended meanwhile */
+	bool dry;                 /* ended by us: there is no more */
 };
 
 /* Doorman's steps. */
@@ -124,6 +133,12 @@ void fare_call_turn_away(struct fare_call *c, struct fare_loop *loop); /* c->ref
 void fare_call_end(struct fare_call *c, enum fare_net_result result); /* upstream is over; may free the call */
 void fare_call_left(struct fare_call *c);                             /* the relay forgets it; recorded and freed */
 
+/* Bytes of the upstream's body; none: what waited goes on. False: it may be over, and must not be touched any more. */
+bool fare_call_data(struct fare_call *c, struct fare_span bytes) FARE_MUST;
+void fare_grow_begin(struct fare_call *c); /* the answer's headers are there */
+void fare_grow_look(struct fare_call *c);  /* more of it is: is it held for? */
+void fare_grow_heard(struct fare_asking *asking);
+
 /* Bytes to the caller. Each of these may end and free the call: false, and it must not be touched any more. */
 bool fare_out_flush(struct fare_call *c) FARE_MUST;
 bool fare_out_gone(struct fare_call *c) FARE_MUST; /* the caller has left */
@@ -133,7 +148,7 @@ static inline size_t fare_out_pending(const struct fare_call *c) { return c->out
 
 /* What the meter says of the call so far. */
 void fare_step_meter(struct fare_call *c);
-/* The last word: c->ending into the meter, the bell to the bank, c->cost. The slot is the link's then. */
+/* The last word: c->ending into the meter, the bell to the bank, c->charged and c->cost. The slot is the link's then. */
 void fare_step_settle(struct fare_call *c);
 bool fare_price_usage(void *call, const struct fare_usage *u, struct fare_amount *cost); /* a fare_cost_fn */
 void fare_step_record(struct fare_call *c);

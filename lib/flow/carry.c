@@ -27,6 +27,7 @@ static void on_head(void *arg, int status)
 		c->pass = FARE_PASS_TAP;
 		c->tap = fare_tap_new(c->route == FARE_ROUTE_CHAT ? FARE_CHAT : c->route == FARE_ROUTE_COMPLETIONS ? FARE_COMPLETIONS : FARE_EMBEDDINGS,
 			c->event_stream, c->usage_asked, c->model, fare_price_usage, c);
+		fare_grow_begin(c);
 		if (c->event_stream && !c->gone)
 			fare_timer_set(c->timer, (uint64_t)c->gate->conf->silence_ms);
 	} else if (status < 400 || status == 401 || status == 402 || status == 403) {
@@ -44,17 +45,17 @@ static void stop(struct fare_call *c)
 	fare_call_end(c, FARE_NET_OK);
 }
 
-static void on_data(void *arg, const char *p, size_t n)
+bool fare_call_data(struct fare_call *c, struct fare_span bytes)
 {
-	struct fare_call *c = arg;
-	struct fare_span bytes = fare_span_at(p, n);
 	bool more = true;
-	c->received += n;
+	c->received += bytes.n;
 	switch (c->pass) {
 	case FARE_PASS_TAP:
 		more = fare_tap_push(c->tap, bytes, &c->out);
 		fare_step_meter(c);
 		fare_fault("worker_mid_stream");
+		if (more)
+			fare_grow_look(c);
 		break;
 	case FARE_PASS_ERROR:
 		more = fare_buf_add_span(&c->out, bytes) && c->received <= FARE_ERROR_PASS_MAX;
@@ -66,14 +67,23 @@ static void on_data(void *arg, const char *p, size_t n)
 		more = false;
 	if (!more || c->out.failed) {
 		stop(c);
-		return;
+		return false;
 	}
-	if ((c->pass == FARE_PASS_ERROR && !c->head_out) || !fare_out_flush(c))
-		return;
-	if (fare_out_pending(c) > FARE_OUT_HIGH && !c->gone) {
+	if (c->pass == FARE_PASS_ERROR && !c->head_out)
+		return true;
+	if (!fare_out_flush(c))
+		return false;
+	if (fare_out_pending(c) > FARE_OUT_HIGH && !c->gone && c->transfer) {
 		c->paused = true;
 		fare_transfer_pause(c->transfer);
 	}
+	return true;
+}
+
+static void on_data(void *arg, const char *p, size_t n)
+{
+	bool there = fare_call_data(arg, fare_span_at(p, n));
+	(void)there;
 }
 
 static void on_done(void *arg, enum fare_net_result result)
@@ -82,6 +92,10 @@ static void on_done(void *arg, enum fare_net_result result)
 	if (result != FARE_NET_OK)
 		fare_log(FARE_WARN, "call %s, provider %s: %s (%s)", c->id_text, c->grant.provider, fare_net_result_text(result), fare_transfer_error(c->transfer));
 	c->transfer = NULL;
+	if (c->held_up && result == FARE_NET_OK) { /* all is here, but not all is held for */
+		c->drained = true;
+		return;
+	}
 	fare_call_end(c, result);
 }
 
@@ -187,7 +201,9 @@ static bool upstream_failed(const struct fare_call *c, enum fare_ending ending)
 static enum fare_ending ending_of(struct fare_call *c, enum fare_net_result result)
 {
 	enum fare_ending ending;
-	if (c->pass == FARE_PASS_TAP)
+	if (c->dry)
+		ending = FARE_BALANCE_END;
+	else if (c->pass == FARE_PASS_TAP)
 		ending = ending_tapped(c, result);
 	else if (c->pass == FARE_PASS_ERROR)
 		ending = FARE_UPSTREAM_ERROR; /* the caller sees what came of it */
@@ -199,7 +215,10 @@ static enum fare_ending ending_of(struct fare_call *c, enum fare_net_result resu
 /* What is still to be said goes into out. */
 static void last_words(struct fare_call *c)
 {
-	if (!c->refusal.code) {
+	if (c->dry && c->event_stream) {
+		const struct fare_tap_dry end = {.choices = c->choices, .notice = &c->refusal, .call_id = c->id, .usage = c->charged, .cost = c->cost};
+		fare_tap_dry(c->tap, &end, &c->out);
+	} else if (!c->refusal.code) {
 		if (!c->head_out)
 			fare_head_seal(c);
 	} else if (!c->head_out && c->out.n == 0) {

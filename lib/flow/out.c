@@ -28,6 +28,8 @@ bool fare_out_gone(struct fare_call *c)
 	if (!c->paused)
 		return true;
 	c->paused = false;
+	if (c->held_up)
+		return true;
 	fare_transfer_resume(c->transfer); /* may deliver, and even end the call, from within */
 	return false;
 }
@@ -99,12 +101,13 @@ bool fare_out_flush(struct fare_call *c)
 	if (pending == 0 && c->over)
 		return finish(c);
 	set_waiting(c, pending > 0);
-	if (c->paused && pending < FARE_OUT_LOW) {
-		c->paused = false;
-		fare_transfer_resume(c->transfer);
-		return false; /* it may be over by now */
-	}
-	return true;
+	if (!c->paused || pending >= FARE_OUT_LOW)
+		return true;
+	c->paused = false;
+	if (c->held_up || c->drained)
+		return true;
+	fare_transfer_resume(c->transfer);
+	return false; /* it may be over by now */
 }
 
 static void on_io(void *arg, int fd, unsigned events)

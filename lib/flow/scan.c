@@ -12,5 +12,6 @@ bool fare_step_scan(struct fare_call *c)
 	c->streaming = c->request.stream;
 	c->usage_asked = c->request.usage_asked;
 	c->text_bytes = c->request.text_bytes;
+	c->choices = c->request.choices;
 	return true;
 }

@@ -41,6 +41,7 @@ void fare_step_settle(struct fare_call *c)
 		.flags = (c->reported ? FARE_METER_REPORTED : 0u) | (c->clamped ? FARE_METER_CLAMPED : 0u),
 	};
 	charge_of(c, &m, &charge);
+	c->charged = charge.usage;
 	c->cost = charge.amount;
 	fare_fault("worker_before_settle");
 	fare_meter_final(c->gate->link, c->slot, c->ending);

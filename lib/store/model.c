@@ -20,6 +20,7 @@ static void model_pack(struct fare_pack *k, const void *from)
 	fare_pack_u64(k, r->created_ms);
 	fare_pack_u8(k, r->removed);
 	fare_pack_u8(k, r->priced);
+	fare_pack_u64(k, r->stream_hold);
 }
 
 static void model_unpack(struct fare_unpack *k, uint64_t id, void *to)
@@ -42,7 +43,9 @@ static void model_unpack(struct fare_unpack *k, uint64_t id, void *to)
 	out->priced = fare_unpack_bool(k);
 }
 
-static const struct fare_numbered kind = {.table = FARE_TABLE_MODELS, .size = sizeof(struct fare_model), .pack = model_pack, .unpack = model_unpack};
+static void model_unpack_2(struct fare_unpack *k, void *to) { ((struct fare_model *)to)->stream_hold = fare_unpack_u64(k); }
+
+static const struct fare_numbered kind = {.table = FARE_TABLE_MODELS, .size = sizeof(struct fare_model), .pack = model_pack, .unpack = model_unpack, .unpack_2 = model_unpack_2};
 
 int fare_model_get(struct fare_view *v, uint64_t id, struct fare_model *out) { return fare_numbered_get(v, &kind, id, out); }
 

@@ -74,6 +74,8 @@ struct fare_model {
 	uint64_t created_ms;
 	bool removed;              /* no longer offered */
 	bool priced;               /* false: known, but refused with model_not_priced */
+	/* Since record version 2. */
+	uint64_t stream_hold;      /* output tokens that a stream holds at first, and grows by; 0: all of its bound. Only for models whose output is seen as it runs */
 };
 
 enum fare_kind { FARE_KIND_CALL = 1, FARE_KIND_CREDIT, FARE_KIND_DEBIT, FARE_KIND_CORRECTION, FARE_KIND_RERATE, FARE_KIND_OUTAGE, FARE_KIND_RESTORED };

@@ -30,6 +30,7 @@ static void check_ask(struct fare_unpack *k, const struct fare_msg_head *h)
 	size_t n = fare_proto_ask(again, sizeof again, (enum fare_msg_type)h->type, h->slot, &ask);
 	struct fare_unpack back = {.p = again, .n = n};
 	FARE_ASSERT((h->version < FARE_PROTO_VERSION || n == k->n) && fare_proto_head(&back, &head) && head.slot == h->slot && fare_proto_read_ask(&back, &head, &second));
+	second.extends = ask.extends; /* said by the version */
 	FARE_ASSERT(memcmp(&ask, &second, sizeof ask) == 0);
 }
 
@@ -49,6 +50,16 @@ static void check_story(struct fare_unpack *k, const struct fare_msg_head *h)
 		FARE_ASSERT(fare_proto_story(again, sizeof again, h->version, h->call_id, text) == k->n && memcmp(again + k->n - text.n, text.p, text.n) == 0);
 }
 
+static void check_extend(struct fare_unpack *k, const struct fare_msg_head *h)
+{
+	struct fare_extended e;
+	uint64_t to;
+	if (h->type == FARE_MSG_EXTEND)
+		FARE_ASSERT(!fare_proto_read_extend(k, &to) || fare_proto_extend(again, sizeof again, h->slot, h->call_id, to) == k->n);
+	else
+		FARE_ASSERT(!fare_proto_read_extended(k, &e) || fare_proto_extended(again, sizeof again, h->version, h->slot, h->call_id, &e) == k->n);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *p, size_t n)
 {
 	struct fare_unpack k = {.p = p, .n = n};
@@ -63,5 +74,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *p, size_t n)
 		check_answer(&k, &h);
 	else if (h.type == FARE_MSG_STORY_IS)
 		check_story(&k, &h);
+	else if (h.type == FARE_MSG_EXTEND || h.type == FARE_MSG_EXTENDED)
+		check_extend(&k, &h);
 	return 0;
 }

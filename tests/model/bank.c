@@ -177,14 +177,28 @@ static void on_heard(struct fare_asking *a)
 	pthread_mutex_unlock(&w->lock);
 }
 
+static void wait_heard(struct waiter *w)
+{
+	pthread_mutex_lock(&w->lock);
+	while (!w->done)
+		pthread_cond_wait(&w->heard, &w->lock);
+	pthread_mutex_unlock(&w->lock);
+}
+
+enum fare_asked test_extend(struct fare_link *l, int slot, uint64_t held_output, struct fare_extended *answer, uint64_t timeout_ms)
+{
+	struct waiter w = {.asking = {.heard = on_heard}, .lock = PTHREAD_MUTEX_INITIALIZER, .heard = PTHREAD_COND_INITIALIZER};
+	fare_link_extend(l, slot, held_output, &w.asking, timeout_ms);
+	wait_heard(&w);
+	*answer = w.asking.answer.extended;
+	return w.asking.asked;
+}
+
 enum fare_asked test_admit(struct fare_link *l, int slot, const struct fare_admit *ask, struct fare_admit_answer *answer, uint64_t timeout_ms)
 {
 	struct waiter w = {.asking = {.heard = on_heard}, .lock = PTHREAD_MUTEX_INITIALIZER, .heard = PTHREAD_COND_INITIALIZER};
 	fare_link_ask(l, slot, ask, &w.asking, timeout_ms);
-	pthread_mutex_lock(&w.lock);
-	while (!w.done)
-		pthread_cond_wait(&w.heard, &w.lock);
-	pthread_mutex_unlock(&w.lock);
+	wait_heard(&w);
 	*answer = w.asking.answer;
 	return w.asking.asked;
 }

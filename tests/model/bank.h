@@ -29,6 +29,9 @@ void test_bank_kill(struct test_bank *t);
 /* fare_link_ask, waited for. */
 enum fare_asked test_admit(struct fare_link *l, int slot, const struct fare_admit *ask, struct fare_admit_answer *answer, uint64_t timeout_ms);
 
+/* fare_link_extend, likewise. */
+enum fare_asked test_extend(struct fare_link *l, int slot, uint64_t held_output, struct fare_extended *answer, uint64_t timeout_ms);
+
 /* Members of records. */
 int64_t test_nano(const struct fare_json *j, const char *name); /* an amount */
 int64_t test_number(const struct fare_json *j, const char *name);

@@ -14,7 +14,8 @@
 #include "bank/decider.h"
 #include "base/log.h"
 
-enum { SIM_NUMBERS = 2 /* workers at a time */, SIM_SLOTS = 3, SIM_LIVES = 12, SIM_CALLS = 64, SIM_ACCOUNTS = 2, SIM_HOLDS = 16, SIM_LEDGER = 256, SIM_CREDITS = 16, SIM_QUEUE = 256, SIM_MARK = 15 /* low balance */, SIM_KEYS = 3 /* Idempotency-Keys of an account */ };
+enum { SIM_NUMBERS = 2 /* workers at a time */, SIM_SLOTS = 3, SIM_LIVES = 12, SIM_CALLS = 64, SIM_ACCOUNTS = 2, SIM_HOLDS = 16, SIM_LEDGER = 256, SIM_CREDITS = 16, SIM_QUEUE = 256, SIM_MARK = 15 /* low balance */, SIM_KEYS = 3 /* Idempotency-Keys of an account */,
+	SIM_BOUND = 10, SIM_STREAM_HOLD = FARE_BOUND_LEAST, SIM_STREAM_BOUND = 26 };
 
 /* What really happened to a call, whatever the bank thinks. */
 struct sim_call {
@@ -27,10 +28,12 @@ struct sim_call {
 	bool acked;      /* the bank said that it is in the ledger */
 	bool dark;       /* a power cut came before it was durable: it may have no entry */
 	uint64_t tokens; /* the upstream gave them; each costs a nano-dollar */
+	bool grows;      /* a stream whose hold grows */
+	uint64_t named;  /* the most that its worker ever asked to be held, beyond what the bank holds at first */
 };
 
-enum sim_said { SIM_HELLO = 1, SIM_ADMIT, SIM_SETTLE, SIM_VOID, SIM_WELCOME, SIM_GRANT, SIM_REFUSE, SIM_ACK };
-struct sim_message { uint8_t said; uint16_t slot; struct fare_id id; uint64_t account; unsigned key, listed_n; struct fare_listed listed[SIM_SLOTS]; };
+enum sim_said { SIM_HELLO = 1, SIM_ADMIT, SIM_EXTEND, SIM_SETTLE, SIM_VOID, SIM_WELCOME, SIM_GRANT, SIM_REFUSE, SIM_EXTENDED, SIM_ACK };
+struct sim_message { uint8_t said; uint16_t slot; struct fare_id id; uint64_t account; bool grows; uint64_t asked, held; unsigned key, listed_n; struct fare_listed listed[SIM_SLOTS]; };
 struct sim_queue { struct sim_message at[SIM_QUEUE]; unsigned first, n; };
 
 /* One connection. Either end may be closed; what was said before can still be read at the other. */
@@ -43,7 +46,7 @@ struct sim_conn {
 };
 
 enum sim_slot_state { SIM_FREE, SIM_WAIT, SIM_GRANTED, SIM_SENT, SIM_SETTLING, SIM_VOIDING };
-struct sim_slot { uint8_t state; bool told; struct sim_call *call; };
+struct sim_slot { uint8_t state; bool told; struct sim_call *call; uint64_t held /* tokens */, asks /* to be held; 0: no question is open */; bool no_more; };
 
 /* One life of a worker: its process, its lock and its meter. */
 struct sim_life {

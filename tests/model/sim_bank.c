@@ -58,7 +58,12 @@ static void tell(void *ctx, struct fare_worker *w, enum fare_msg_type type, uint
 {
 	struct sim *s = ctx;
 	struct sim_conn *c = w->conn;
-	uint8_t said = type == FARE_MSG_GRANT ? SIM_GRANT : type == FARE_MSG_REFUSE ? SIM_REFUSE : type == FARE_MSG_ACK ? SIM_ACK : SIM_WELCOME;
+	uint8_t said = type == FARE_MSG_GRANT ? SIM_GRANT : type == FARE_MSG_REFUSE ? SIM_REFUSE : type == FARE_MSG_EXTENDED ? SIM_EXTENDED : type == FARE_MSG_ACK ? SIM_ACK : SIM_WELCOME;
+	struct sim_message m = {.said = said, .slot = slot, .id = id};
+	if (said == SIM_GRANT)
+		m.held = answer->grant.held_output ? answer->grant.held_output : (uint64_t)answer->grant.bound;
+	if (said == SIM_EXTENDED)
+		m.asked = answer->extended.asked, m.held = answer->extended.held_output;
 	if (said == SIM_REFUSE)
 		check_refusal(s, id, answer);
 	if (said == SIM_GRANT) {
@@ -70,7 +75,7 @@ static void tell(void *ctx, struct fare_worker *w, enum fare_msg_type type, uint
 		check_ack(s, id);
 	may_die(s);
 	if (c)
-		sim_push(s, &c->down, &(struct sim_message){.said = said, .slot = slot, .id = id});
+		sim_push(s, &c->down, &m);
 }
 
 static void post(void *ctx, struct fare_job *job)
@@ -134,7 +139,9 @@ static void load(struct sim *s)
 	const struct fare_provider p = {.id = 1, .name = "p", .style = FARE_STYLE_OPENAI, .base_url = "http://h/v1"};
 	const struct fare_model m = {.version = 1, .provider = 1, .name = "m", .priced = true, .price = {.output = 1000000, .cache_read = -1, .cache_write = -1}};
 	fare_decider_put_provider(&s->d, &p);
+	const struct fare_model grows = {.version = 2, .provider = 1, .name = "g", .priced = true, .price = m.price, .stream_hold = SIM_STREAM_HOLD};
 	fare_decider_put_model(&s->d, &m);
+	fare_decider_put_model(&s->d, &grows);
 	for (uint64_t i = 1; i <= SIM_ACCOUNTS; i++) {
 		struct fare_account a = {.id = i, .balance = fare_nano(BALANCE + sim_ledger_sum(s, i)), .credits = fare_nano(BALANCE),
 			.low_balance = fare_nano(SIM_MARK), .low = s->low[i].low, .falls = s->low[i].falls};
@@ -251,11 +258,15 @@ static bool on_message(struct sim *s, struct sim_conn *c, struct sim_message *m)
 	if (!c->w)
 		return m->said == SIM_HELLO && on_hello(s, c, m);
 	if (m->said == SIM_ADMIT) {
-		struct fare_admit ask = {.call_id = m->id, .endpoint = FARE_CHAT, .model = "m", .prompt_bytes = 8, .text_bytes = 8, .choices = 1, .bound = 10};
+		struct fare_admit ask = {.call_id = m->id, .endpoint = FARE_CHAT, .model = "m", .prompt_bytes = 8, .text_bytes = 8, .choices = 1, .bound = m->grows ? SIM_STREAM_BOUND : SIM_BOUND, .stream = m->grows, .extends = true};
+		if (m->grows)
+			strcpy(ask.model, "g");
 		key_of(m->account, &ask.key);
 		if (m->key)
 			fare_sha256(&m->key, sizeof m->key, &ask.idem);
 		fare_decider_admit(&s->d, c->w, m->slot, &ask);
+	} else if (m->said == SIM_EXTEND) {
+		fare_decider_extend(&s->d, c->w, m->slot, m->id, m->asked);
 	} else {
 		fare_decider_end(&s->d, c->w, m->slot, m->id, m->said == SIM_VOID);
 	}
@@ -418,6 +429,16 @@ void sim_bank_credit(struct sim *s, struct sim_credit *c)
 
 /* ---- Its memory */
 
+/* R9: never more is held than was named, whatever was said twice. */
+static void check_size(struct sim *s, const struct fare_hold *h)
+{
+	if (atomic_load(&h->state) != FARE_HOLD_LIVE || !h->held_output)
+		return;
+	const struct sim_call *c = sim_call_of(s, h->call_id);
+	SIM_MUST(s, c->grows && h->hold_nano == (int64_t)h->held_output);
+	SIM_MUST(s, h->held_output <= (c->named > SIM_STREAM_HOLD ? c->named : SIM_STREAM_HOLD));
+}
+
 void sim_bank_check(struct sim *s)
 {
 	struct fare_holds_check c;
@@ -428,6 +449,8 @@ void sim_bank_check(struct sim *s)
 	if (!fare_decider_check_holds(&s->d, &c))
 		sim_fail(s, c.first_fault);
 	s->die_at = die_at;
+	for (unsigned i = 0; i < SIM_HOLDS; i++)
+		check_size(s, &s->holds[i]);
 	for (uint64_t i = 1; i <= SIM_ACCOUNTS; i++)
 		SIM_MUST(s, fare_decider_available(fare_decider_account(&s->d, i)).nano >= 0);
 	unsigned used = 0;

@@ -4,10 +4,10 @@
 static void say_slot(struct sim *s, struct sim_life *l, unsigned slot)
 {
 	struct sim_slot *k = &l->slots[slot];
-	uint8_t said = k->state == SIM_WAIT ? SIM_ADMIT : k->state == SIM_SETTLING ? SIM_SETTLE : k->state == SIM_VOIDING ? SIM_VOID : 0;
+	uint8_t said = k->state == SIM_WAIT ? SIM_ADMIT : k->state == SIM_SETTLING ? SIM_SETTLE : k->state == SIM_VOIDING ? SIM_VOID : k->state == SIM_SENT && k->asks ? SIM_EXTEND : 0;
 	if (!said || !l->conn)
 		return;
-	sim_push(s, &l->conn->up, &(struct sim_message){.said = said, .slot = (uint16_t)slot, .id = k->call->id, .account = k->call->account, .key = k->call->key});
+	sim_push(s, &l->conn->up, &(struct sim_message){.said = said, .slot = (uint16_t)slot, .id = k->call->id, .account = k->call->account, .key = k->call->key, .grows = k->call->grows, .asked = k->asks});
 	k->told = true;
 }
 
@@ -72,20 +72,37 @@ bool sim_worker_call(struct sim *s, struct sim_life *l)
 	if (!l->alive || slot == SIM_SLOTS || s->calls_n == SIM_CALLS)
 		return false;
 	struct sim_call *c = &s->calls[s->calls_n++];
-	*c = (struct sim_call){.id = sim_id(s), .account = 1 + sim_dice(s, SIM_ACCOUNTS)};
+	*c = (struct sim_call){.id = sim_id(s), .account = 1 + sim_dice(s, SIM_ACCOUNTS), .grows = sim_dice(s, 2)};
 	if (sim_dice(s, 2))
 		c->key = 1 + sim_dice(s, SIM_KEYS);
 	l->meter[slot] = (struct fare_meter_reading){.call_id = c->id, .state = FARE_METER_IDLE};
-	l->slots[slot].call = c;
+	l->slots[slot] = (struct sim_slot){.call = c};
 	become(s, l, slot, SIM_WAIT);
 	sim_say(s, "worker %u slot %u: call %u asks", l->no, slot, s->calls_n - 1);
+	return true;
+}
+
+/* More may be asked for at any time, and must be when all that is held is used; unanswered for long, or refused, the stream ends. */
+static bool ask_more(struct sim *s, struct sim_life *l, unsigned slot)
+{
+	struct sim_slot *k = &l->slots[slot];
+	struct sim_call *c = k->call;
+	bool used = c->tokens == k->held;
+	if (!c->grows || k->asks || k->held == SIM_STREAM_BOUND || (used ? k->no_more : sim_dice(s, 4) != 0))
+		return false;
+	k->asks = k->held + 1 + sim_dice(s, (unsigned)(SIM_STREAM_BOUND - k->held));
+	c->named = k->asks > c->named ? k->asks : c->named;
+	k->told = false;
+	say_slot(s, l, slot);
+	sim_say(s, "worker %u slot %u asks for %u", l->no, slot, (unsigned)k->asks);
 	return true;
 }
 
 /* The upstream speaks first, the meter follows: killed in between, the caller is charged less than was served, never more. */
 static void run_on(struct sim *s, struct sim_life *l, unsigned slot)
 {
-	struct sim_call *c = l->slots[slot].call;
+	struct sim_slot *k = &l->slots[slot];
+	struct sim_call *c = k->call;
 	struct fare_meter_reading *m = &l->meter[slot];
 	uint64_t text = c->tokens ? 4 * c->tokens - c->tokens % 4 : 0; /* a count by its bytes, rounded down, may be one less */
 	if (m->state == FARE_METER_IDLE) {
@@ -94,12 +111,17 @@ static void run_on(struct sim *s, struct sim_life *l, unsigned slot)
 		m->received += 10;
 		m->relayed_text = text;
 		m->state = FARE_METER_STREAMING;
-	} else if (c->tokens < 10 && sim_dice(s, 3)) {
-		c->tokens += 1 + sim_dice(s, (unsigned)(10 - c->tokens));
+	} else if (ask_more(s, l, slot)) {
+		return; /* it may go on meanwhile */
+	} else if (c->tokens < k->held && sim_dice(s, 3)) {
+		c->tokens += 1 + sim_dice(s, (unsigned)(k->held - c->tokens));
+	} else if (k->asks && c->tokens == k->held && sim_dice(s, 8)) {
+		return; /* held up */
 	} else {
 		m->usage = (struct fare_usage){.output = c->tokens};
 		m->flags = FARE_METER_REPORTED;
-		m->ending = FARE_COMPLETE;
+		m->ending = c->grows && c->tokens == k->held ? FARE_BALANCE_END : FARE_COMPLETE;
+		k->asks = 0;
 		m->answer_n = c->key ? sim_dice(s, 2) : 0;
 		m->state = FARE_METER_FINAL;
 		c->final = true;
@@ -155,10 +177,16 @@ static void hear(struct sim *s, struct sim_life *l, const struct sim_message *m)
 	bool ends = m->said == SIM_ACK || m->said == SIM_REFUSE;
 	if (m->said == SIM_WELCOME || k->state == SIM_FREE || (!fare_id_eq(k->call->id, m->id) && !sim_without(s, "r11")))
 		return;
-	if (k->state == SIM_WAIT && m->said == SIM_GRANT)
+	if (k->state == SIM_WAIT && m->said == SIM_GRANT) {
 		k->state = SIM_GRANTED;
-	else if ((k->state == SIM_WAIT && ends) || (k->state == SIM_VOIDING && ends) || (k->state == SIM_SETTLING && m->said == SIM_ACK))
+		k->held = m->held;
+	} else if (m->said == SIM_EXTENDED && k->state == SIM_SENT && k->asks && m->asked == k->asks) {
+		k->no_more = m->held < k->asks;
+		k->held = m->held > k->held ? m->held : k->held;
+		k->asks = 0;
+	} else if ((k->state == SIM_WAIT && ends) || (k->state == SIM_VOIDING && ends) || (k->state == SIM_SETTLING && m->said == SIM_ACK)) {
 		k->state = SIM_FREE;
+	}
 	sim_say(s, "worker %u slot %u hears %u", l->no, m->slot, m->said);
 }
 

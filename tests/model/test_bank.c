@@ -1,6 +1,6 @@
 /*
  * A real bank and workers that run calls without an upstream, all of them killed at random, and struck at the fault points, for some seconds. Then: every call that was
- * granted has exactly one entry, at the price its meter allows; no hold is left; every balance is its ledger's sum and not below zero; verify finds nothing.
+ * granted has exactly one entry, at the price its meter allows; half of them are streams whose holds grow; no hold is left; every balance is its ledger's sum and not below zero; verify finds nothing.
  * The seed is printed; FAREBOX_TEST_SEED repeats it (the kernel's order of things is not repeated).
  */
 #include "base/first.h"
@@ -26,7 +26,7 @@
 #include "base/secret.h"
 
 enum { WORKERS = 3, DOORMEN = 8, SLOTS = 12, ACCOUNTS = 4, CALLS_MAX = 400000, CHAOS_MS = 12000, SETTLE_MS = 30000, LATE_MS = 25000 };
-enum { INPUT_TOKENS = 100, OUTPUT_BOUND = 200 };
+enum { INPUT_TOKENS = 100, OUTPUT_BOUND = 200, STREAM_HOLD = 20, STEP_TOKENS = 5 };
 
 /* What a worker says of a call, in memory that outlives it. The stage is stored before what it names is done or after, as written. */
 enum stage { ASKED = 1 /* before admit */, GRANTED /* after */, GAVE_UP /* before void */, SENT /* before */, FINAL /* after */ };
@@ -67,27 +67,43 @@ struct doorman { struct fare_link *link; unsigned seed; pthread_t thread; };
 
 static unsigned dice(unsigned *seed, unsigned sides) { return (unsigned)rand_r(seed) % sides; }
 
-static void run_call(struct doorman *d, int slot, struct call *c)
+/* A stream must not go on beyond what is held. False: it ends here. */
+static bool held_for(struct doorman *d, int slot, uint64_t tokens, uint64_t *held)
+{
+	struct fare_extended e;
+	unsigned patience_ms = dice(&d->seed, 10) == 0 ? dice(&d->seed, 3) : 5000;
+	if (tokens <= *held && dice(&d->seed, 4))
+		return true;
+	if (*held < OUTPUT_BOUND && test_extend(d->link, slot, *held + STREAM_HOLD, &e, patience_ms) == FARE_ASKED_ANSWERED && e.held_output > *held)
+		*held = e.held_output;
+	return tokens <= *held;
+}
+
+static void run_call(struct doorman *d, int slot, struct call *c, uint64_t held)
 {
 	uint64_t received = 0, text = 0;
+	bool dry = false;
 	atomic_store(&c->stage, SENT);
 	fare_meter_sent(d->link, slot, 4 * INPUT_TOKENS);
-	for (unsigned n = dice(&d->seed, 6); n > 0; n--) {
+	for (unsigned n = dice(&d->seed, 12); n > 0; n--) {
+		dry = !held_for(d, slot, text / 4 + STEP_TOKENS, &held);
+		if (dry)
+			break;
 		received += 100;
-		text += 20;
+		text += 4 * STEP_TOKENS;
 		fare_meter_progress(d->link, slot, received, text);
 		if (dice(&d->seed, 4) == 0)
 			sleep_ms(dice(&d->seed, 5));
 	}
-	if (received && dice(&d->seed, 4)) {
-		c->usage = (struct fare_usage){.input = INPUT_TOKENS / 2 + dice(&d->seed, INPUT_TOKENS / 2), .output = dice(&d->seed, OUTPUT_BOUND)};
+	if (received && !dry && dice(&d->seed, 4)) {
+		c->usage = (struct fare_usage){.input = INPUT_TOKENS / 2 + dice(&d->seed, INPUT_TOKENS / 2), .output = dice(&d->seed, (unsigned)held)};
 		c->reported = true;
 		fare_meter_usage(d->link, slot, &c->usage, false);
 	} else if (received) {
 		c->usage = (struct fare_usage){.input = INPUT_TOKENS, .output = text / 4};
 		c->reported = true;
 	}
-	fare_meter_final(d->link, slot, FARE_COMPLETE);
+	fare_meter_final(d->link, slot, dry ? FARE_BALANCE_END : FARE_COMPLETE);
 	atomic_store(&c->stage, FINAL);
 	fare_link_settle(d->link, slot);
 }
@@ -99,6 +115,9 @@ static void one_call(struct doorman *d)
 	size_t at = atomic_fetch_add(&shared->count, 1);
 	TEST_MUST(at < CALLS_MAX);
 	struct call *c = &shared->calls[at];
+	ask.stream = dice(&d->seed, 2);
+	if (ask.stream)
+		strcpy(ask.model, "g");
 	key_of(dice(&d->seed, ACCOUNTS), &ask.key);
 	c->id = ask.call_id;
 	int slot = fare_link_slot(d->link, ask.call_id);
@@ -120,7 +139,7 @@ static void one_call(struct doorman *d)
 		atomic_store(&c->stage, GAVE_UP);
 		fare_link_void(d->link, slot);
 	} else {
-		run_call(d, slot, c);
+		run_call(d, slot, c, answer.grant.held_output ? answer.grant.held_output : OUTPUT_BOUND);
 	}
 }
 
@@ -168,7 +187,7 @@ static pid_t worker_start(unsigned no, unsigned seed)
 
 static void strike(const char *file, unsigned *seed)
 {
-	static const char *const points[] = {"bank_after_hold", "bank_after_decide", "bank_before_ack", "worker_after_admit", "worker_before_sent", "worker_after_sent", "worker_mid_stream",
+	static const char *const points[] = {"bank_after_hold", "bank_after_extend", "bank_after_decide", "bank_before_ack", "worker_after_admit", "worker_before_sent", "worker_after_sent", "worker_mid_stream",
 		"worker_before_settle", "store_commit", "store_flush"};
 	char rule[64];
 	int n = snprintf(rule, sizeof rule, "%s:kill@%u", points[dice(seed, FARE_ARRAY_N(points))], 1 + dice(seed, 40));
@@ -343,6 +362,7 @@ static void set_up(char *fault_file, size_t size)
 	TEST_MUST(fare_path(fault_file, size, bank.home, "faults") && setenv("FAREBOX_FAULT_FILE", fault_file, 1) == 0);
 	test_bank_must(&bank, "{\"op\": \"provider.add\", \"name\": \"p\", \"style\": \"openai\", \"base_url\": \"http://127.0.0.1:1/v1\"}");
 	test_bank_must(&bank, "{\"op\": \"model.add\", \"name\": \"m\", \"provider\": \"p\", \"input\": \"0.15\", \"output\": \"0.6\", \"per_call\": \"0.000000007\"}");
+	test_bank_must(&bank, "{\"op\": \"model.add\", \"name\": \"g\", \"provider\": \"p\", \"input\": \"0.15\", \"output\": \"0.6\", \"per_call\": \"0.000000007\", \"stream_hold\": %d}", STREAM_HOLD);
 	for (unsigned i = 0; i < ACCOUNTS; i++) {
 		struct fare_hash key;
 		char hex[FARE_HEX_HASH_N];

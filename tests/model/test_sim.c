@@ -278,6 +278,7 @@ static void judge_call(struct sim *s, const struct sim_call *c)
 			entries++;
 			charged = -s->ledger[i].amount.nano;
 			SIM_MUST(s, !c->upstream || s->ledger[i].ending != FARE_NOT_SENT); /* R13 */
+			SIM_MUST(s, charged <= s->ledger[i].hold.nano && !(s->ledger[i].flags & FARE_ENTRY_OVER_HOLD));
 		}
 	SIM_MUST(s, entries <= 1);
 	SIM_MUST(s, !c->acked || entries == 1);

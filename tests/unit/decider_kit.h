@@ -175,7 +175,8 @@ static inline void load(struct world *x)
 	/* One nano-dollar for a token of output, nothing for input. */
 	struct fare_model models[] = {{.version = 1, .provider = 1, .name = "m", .upstream = "up", .price = {.output = 1000000, .cache_read = -1, .cache_write = -1}, .priced = true, .max_output = 5000},
 		{.version = 2, .provider = 1, .name = "unpriced"},
-		{.version = 3, .provider = 1, .name = "in", .price = {.input = 1000000, .cache_read = -1, .cache_write = -1}, .priced = true, .context = 50}};
+		{.version = 3, .provider = 1, .name = "in", .price = {.input = 1000000, .cache_read = -1, .cache_write = -1}, .priced = true, .context = 50},
+		{.version = 4, .provider = 1, .name = "s", .price = {.output = 1000000, .cache_read = -1, .cache_write = -1}, .priced = true, .max_output = 5000, .stream_hold = 40}};
 	for (size_t i = 0; i < FARE_ARRAY_N(models); i++)
 		fare_decider_put_model(&x->d, &models[i]);
 }

@@ -91,15 +91,33 @@ int fare_link_slot(struct fare_link *l, struct fare_id call_id)
 	return stub_link.no_slot ? -1 : 3;
 }
 
-static struct { struct fare_post_node node; struct fare_asking *asking; } said; /* one call at a time */
+static struct { struct fare_post_node nodes[8]; unsigned node; struct fare_asking *asking; uint64_t extend; } said; /* one call at a time; the answer to one that has ended may still be on its way */
 
 static void on_said(struct fare_post_node *node)
 {
 	struct fare_asking *a = said.asking;
 	(void)node;
+	if (!a) /* the call has ended meanwhile */
+		return;
+	said.asking = NULL;
+	if (said.extend) {
+		uint64_t held = said.extend < stub_link.held_max ? said.extend : stub_link.held_max;
+		a->answer.extended = (struct fare_extended){.asked = said.extend, .held_output = held, .hold = {(int64_t)held}, .available = {5}};
+		a->asked = stub_link.no_more ? FARE_ASKED_TIMEOUT : FARE_ASKED_ANSWERED;
+		a->heard(a);
+		return;
+	}
 	a->answer = stub_link.answer;
 	a->asked = stub_link.no_answer ? FARE_ASKED_TIMEOUT : FARE_ASKED_ANSWERED;
 	a->heard(a);
+}
+
+static void say(struct fare_asking *a)
+{
+	struct fare_post_node *node = &said.nodes[said.node++ % FARE_ARRAY_N(said.nodes)];
+	node->fn = on_said;
+	said.asking = a;
+	fare_loop_post(stub_link_loop, node);
 }
 
 void fare_link_ask(struct fare_link *l, int slot, const struct fare_admit *ask, struct fare_asking *a, uint64_t timeout_ms)
@@ -107,9 +125,18 @@ void fare_link_ask(struct fare_link *l, int slot, const struct fare_admit *ask, 
 	(void)l, (void)ask, (void)timeout_ms;
 	assert_int_equal(slot, 3);
 	stub_link_note("admit");
-	said.node.fn = on_said;
-	said.asking = a;
-	fare_loop_post(stub_link_loop, &said.node);
+	said.extend = 0;
+	say(a);
+}
+
+void fare_link_extend(struct fare_link *l, int slot, uint64_t held_output, struct fare_asking *a, uint64_t timeout_ms)
+{
+	char word[32];
+	(void)l, (void)slot, (void)timeout_ms;
+	snprintf(word, sizeof word, "extend=%llu", (unsigned long long)held_output);
+	stub_link_note(word);
+	said.extend = held_output;
+	say(a);
 }
 
 enum fare_asked fare_link_check(struct fare_link *l, const struct fare_admit *ask, struct fare_admit_answer *answer, uint64_t timeout_ms)
@@ -127,7 +154,14 @@ enum fare_asked fare_link_story(struct fare_link *l, const struct fare_admit *as
 }
 
 void fare_link_void(struct fare_link *l, int slot) { (void)l, (void)slot, stub_link_note("void"); }
-void fare_link_settle(struct fare_link *l, int slot) { (void)l, (void)slot, stub_link_note("settle"); }
+
+void fare_link_settle(struct fare_link *l, int slot)
+{
+	(void)l, (void)slot;
+	said.asking = NULL;
+	stub_link_note("settle");
+}
+
 void fare_meter_sent(struct fare_link *l, int slot, uint64_t text) { (void)l, (void)slot, (void)text, stub_link_note("sent"); }
 void fare_meter_progress(struct fare_link *l, int slot, uint64_t received, uint64_t text) { (void)l, (void)slot, (void)received, (void)text, stub_link_note("progress"); }
 

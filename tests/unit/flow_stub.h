@@ -5,9 +5,10 @@
 #include "bank/client.h"
 #include "flow/io.h"
 
-/* The link. Words are noted in order: slot admit void sent progress usage final:ENDING settle; progress once in a row. */
+/* The link. Words are noted in order: slot admit extend=N void sent progress usage final:ENDING settle; progress once in a row. */
 struct stub_link_answer {
-	bool no_slot, no_answer, down;
+	bool no_slot, no_answer, down, no_more /* extends are not answered */;
+	uint64_t held_max; /* output tokens that extends grant at most */
 	struct fare_admit_answer answer;
 	const char *story;
 };

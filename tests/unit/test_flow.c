@@ -371,6 +371,150 @@ static void test_cut(void **state)
 	close(io.web);
 }
 
+/* ---- Holds that grow */
+
+static void up_dozen(int fd)
+{
+	put(fd, SSE_HEAD);
+	for (int i = 0; i < 12; i++)
+		put(fd, CHUNK("12345678"));
+	put(fd, STOP USAGE DONE);
+}
+static void up_large(int fd) { put(fd, SSE_HEAD CHUNK("1234567812345678123456781234567812345678123456781234567812345678") STOP USAGE DONE); }
+static void up_one_write(int fd) /* all in one piece, and its end with it */
+{
+	static const char body[] = CHUNK("12345678") CHUNK("12345678") CHUNK("12345678") CHUNK("12345678") CHUNK("12345678") STOP USAGE DONE;
+	char text[8192];
+	snprintf(text, sizeof text, "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nContent-Length: %zu\r\n\r\n%s", sizeof body - 1, body);
+	put(fd, text);
+}
+static void up_drip(int fd)
+{
+	put(fd, SSE_HEAD);
+	for (int i = 0; i < 12; i++) {
+		put(fd, CHUNK("12345678"));
+		poll(NULL, 0, 20);
+	}
+	wait_for_close(fd);
+}
+
+static unsigned count(const char *what)
+{
+	unsigned n = 0;
+	for (const char *p = answer; (p = strstr(p, what)); p++)
+		n++;
+	return n;
+}
+
+static void grows(uint64_t at_first, uint64_t most)
+{
+	stub_link_reset(base_url);
+	stub_link.answer.grant.held_output = at_first;
+	stub_link.held_max = most;
+}
+
+/* Asked for in time or when it is needed, all of it comes through, as if all had been held at first. */
+static void test_grows(void **state)
+{
+	static stub_script *const scripts[] = {up_dozen, up_one_write, up_large};
+	static const unsigned texts[] = {12, 5, 1};
+	(void)state;
+	for (size_t i = 0; i < FARE_ARRAY_N(scripts); i++)
+		for (uint64_t first = 1; first < 20; first += 6) {
+			grows(first, 1000);
+			call(scripts[i], streamed);
+			HAS("\"finish_reason\":\"stop\"");
+			HAS("data: [DONE]\n\n");
+			HAS_NOT("farebox\":");
+			HAS("Farebox-Max-Tokens: 100\r\n");
+			assert_int_equal(count("12345678\""), texts[i]);
+			settled_as("final:complete settle");
+			assert_non_null(strstr(stub_link_notes(), "extend="));
+		}
+	grows(2, 1000); /* never beyond the bound */
+	stub_link.answer.grant.bound = 20;
+	call(up_dozen, streamed);
+	assert_int_equal(count("12345678\""), 12);
+	assert_non_null(strstr(stub_link_notes(), "extend=20"));
+	assert_null(strstr(strstr(stub_link_notes(), "extend=20") + 1, "extend"));
+	grows(90, 1000); /* near enough to the end: nobody asks */
+	call(up_stream, streamed);
+	settled_as("progress final:complete settle");
+}
+
+/* Eight bytes of text are four tokens at the most: it ends where the next four are not paid for, and costs what was relayed, two each. */
+static void test_runs_dry(void **state)
+{
+	static stub_script *const scripts[] = {up_dozen, up_one_write, up_drip};
+	(void)state;
+	for (size_t i = 0; i < FARE_ARRAY_N(scripts); i++)
+		for (uint64_t most = 4; most < 20; most += 5) {
+			grows(4, most);
+			strcpy(conf.topup_url, "https://pay");
+			call(scripts[i], "{\"model\":\"m\",\"stream\":true,\"stream_options\":{\"include_usage\":true},\"messages\":[{\"role\":\"user\",\"content\":\"hello\"}]}");
+			assert_int_equal(count("12345678\""), most / 4);
+			HAS("{\"id\":\"1\",\"object\":\"chat.completion.chunk\",\"created\":0,\"model\":\"m\",\"choices\":[{\"index\":0,\"delta\":{},\"logprobs\":null,\"finish_reason\":\"length\"}],\"usage\":null,\"farebox\":{\"code\": \"balance_too_low\"");
+			HAS("\"available\": \"0.000000005\", \"topup_url\": \"https://pay\"}}\n\n");
+			char usage[128];
+			snprintf(usage, sizeof usage, "\"usage\":{\"prompt_tokens\":1,\"completion_tokens\":%u,\"total_tokens\":%u,\"cost\":0.%03u}}\n\ndata: [DONE]\n\n", (unsigned)(most / 4 * 2), 1 + (unsigned)(most / 4 * 2), 1 + (unsigned)(most / 4 * 4));
+			HAS(usage);
+			settled_as("final:balance_end settle");
+		}
+	assert_true(stub_link_wait("closed")); /* the upstream's connection */
+}
+
+static void test_no_word_about_more(void **state)
+{
+	(void)state;
+	grows(4, 100);
+	stub_link.no_more = true;
+	call(up_dozen, streamed);
+	assert_int_equal(count("12345678\""), 1);
+	HAS("\"finish_reason\":\"length\"");
+	HAS("\"farebox\":{\"code\": \"store_unavailable\"");
+	settled_as("final:balance_end settle");
+}
+
+/* Asked for a stream, it answers in one piece: all is to be held for before anything is read. */
+static void test_grows_without_stream(void **state)
+{
+	(void)state;
+	grows(4, 1000);
+	call(up_json, streamed);
+	HAS("Status: 200");
+	HAS("\"content\":\"hi\"");
+	settled_as("extend=100 progress final:complete settle");
+	grows(4, 50);
+	call(up_json, streamed);
+	HAS("Status: 402");
+	HAS("\"needed\": \"0.100000000\"");
+	HAS_NOT("hi\"");
+	settled_as("final:balance_end settle");
+	assert_null(strstr(stub_link_notes(), "progress")); /* free */
+}
+
+/* A caller who reads slowly, and money that comes slowly, hold up one upstream. */
+static void test_slow_reader_grows(void **state)
+{
+	struct stub_io io;
+	size_t n = 0;
+	(void)state;
+	grows(64, 1000000);
+	stub_link.answer.grant.bound = 100000;
+	conf.total_timeout_ms = 5000;
+	stub_upstream_does(up_endless);
+	stub_io_open(&io, params, streamed);
+	fare_gate_serve(&gate, &stub_io_ops, &io);
+	for (ssize_t k; (k = recv(io.web, answer, sizeof answer - 1, 0)) > 0; n += (size_t)k) {
+		answer[k] = 0;
+		if (n < 2000000)
+			poll(NULL, 0, 1);
+	}
+	assert_true(n > 3000000); /* 20,000 events: to the bound, then on as it comes */
+	assert_true(stub_io_wait_closed(&io));
+	close(io.web);
+}
+
 static void test_refusals(void **state)
 {
 	const char *no_key[] = {"REQUEST_METHOD=POST", "REQUEST_URI=/v1/chat/completions", NULL};
@@ -457,7 +601,7 @@ int main(void)
 #define T(f) cmocka_unit_test_setup_teardown(f, gate_open, gate_close)
 	const struct CMUnitTest tests[] = {
 		T(test_json), T(test_stream), T(test_upstream_errors), T(test_timeouts), T(test_silence), T(test_caller_leaves), T(test_caller_leaves_before_an_error), T(test_caller_left_early), T(test_large_body_of_a_stranger), T(test_caller_leaves_a_flood),
-		T(test_caller_does_not_read), T(test_slow_reader_gets_all), T(test_cut), T(test_refusals), T(test_refused_by_the_bank), T(test_story),
+		T(test_caller_does_not_read), T(test_slow_reader_gets_all), T(test_cut), T(test_grows), T(test_runs_dry), T(test_no_word_about_more), T(test_grows_without_stream), T(test_slow_reader_grows), T(test_refusals), T(test_refused_by_the_bank), T(test_story),
 	};
 	unsetenv("http_proxy");
 	fare_log_level(FARE_ALARM);

@@ -101,26 +101,46 @@ static void check_story(void **state)
 	assert_int_equal(fare_proto_story(bytes, 30, FARE_PROTO_VERSION, id, fare_span_of(text)), 0);
 }
 
+static void check_extend(void **state)
+{
+	struct fare_extended e = {.asked = UINT64_MAX, .held_output = 7, .hold = {INT64_MAX}, .available = {-5}}, b;
+	struct fare_msg_head h;
+	struct fare_unpack k;
+	uint64_t to;
+	(void)state;
+	size_t n = fare_proto_extend(bytes, sizeof bytes, 3, id, UINT64_MAX - 1);
+	check_head(&k, n, FARE_MSG_EXTEND, &h);
+	assert_true(fare_proto_read_extend(&k, &to));
+	assert_true(to == UINT64_MAX - 1);
+	k.at = k.n - 7;
+	assert_false(fare_proto_read_extend(&k, &to));
+	n = fare_proto_extended(bytes, sizeof bytes, FARE_PROTO_VERSION, 3, id, &e);
+	check_head(&k, n, FARE_MSG_EXTENDED, &h);
+	assert_true(fare_proto_read_extended(&k, &b));
+	assert_memory_equal(&e, &b, sizeof e);
+	assert_int_equal(fare_proto_extended(bytes, n - 1, FARE_PROTO_VERSION, 3, id, &e), 0);
+}
+
 /* What a worker of before an upgrade says and hears. */
 static void check_version_1(void **state)
 {
 	enum { ADDED = 32 + FARE_BODY_DIGEST_N };
 	struct fare_admit ask = {.call_id = id, .model = "m", .choices = 8, .idem = {{1}}, .body = {2}}, read;
-	struct fare_admit_answer granted = {.granted = true, .grant = {.key_env = "e", .held_output = 5}}, refused = {.refused = FARE_CALL_ENDED, .numbers = {.limit = 8, .earlier = id, .cost = {9}}}, b;
+	struct fare_admit_answer granted = {.granted = true, .grant = {.key_env = "e", .held_output = 5, .bound_ours = true, .bound_lowered = true}}, refused = {.refused = FARE_CALL_ENDED, .numbers = {.limit = 8, .earlier = id, .cost = {9}}}, b;
 	struct fare_msg_head h;
 	struct fare_unpack k;
 	(void)state;
 	size_t n = fare_proto_ask(bytes, sizeof bytes, FARE_MSG_ADMIT, 3, &ask);
 	check_head(&k, n, FARE_MSG_ADMIT, &h);
 	assert_true(fare_proto_read_ask(&k, &h, &read));
-	assert_true(read.idem.b[0] == 1 && read.body[0] == 2);
+	assert_true(read.idem.b[0] == 1 && read.body[0] == 2 && read.extends);
 	bytes[0] = 1;
 	k = (struct fare_unpack){.p = bytes, .n = n - ADDED};
 	assert_true(fare_proto_head(&k, &h) && fare_proto_read_ask(&k, &h, &read));
-	assert_true(read.choices == 8 && read.idem.b[0] == 0 && read.body[0] == 0);
+	assert_true(read.choices == 8 && read.idem.b[0] == 0 && read.body[0] == 0 && !read.extends);
 	k = (struct fare_unpack){.p = bytes, .n = fare_proto_answer(bytes, sizeof bytes, 1, 3, id, &granted)};
 	assert_true(fare_proto_head(&k, &h) && h.version == 1 && fare_proto_read_answer(&k, &h, &b));
-	assert_true(b.grant.held_output == 0 && strcmp(b.grant.key_env, "e") == 0);
+	assert_true(b.grant.held_output == 0 && b.grant.bound_ours && strcmp(b.grant.key_env, "e") == 0);
 	k = (struct fare_unpack){.p = bytes, .n = fare_proto_answer(bytes, sizeof bytes, 1, 3, id, &refused)};
 	assert_true(fare_proto_head(&k, &h) && fare_proto_read_answer(&k, &h, &b));
 	assert_true(b.numbers.limit == 8 && b.numbers.cost.nano == 0);
@@ -169,6 +189,6 @@ static void check_hello(void **state)
 
 int main(void)
 {
-	const struct CMUnitTest tests[] = {cmocka_unit_test(check_ask), cmocka_unit_test(check_answers), cmocka_unit_test(check_story), cmocka_unit_test(check_version_1), cmocka_unit_test(check_hello)};
+	const struct CMUnitTest tests[] = {cmocka_unit_test(check_ask), cmocka_unit_test(check_answers), cmocka_unit_test(check_story), cmocka_unit_test(check_extend), cmocka_unit_test(check_version_1), cmocka_unit_test(check_hello)};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -211,7 +211,7 @@ static void test_largest(void **state)
 		.default_max_tokens = UINT64_MAX, .default_expires_s = UINT64_MAX, .low_balance = {INT64_MAX}, .falls = UINT64_MAX, .low = 255}, a2;
 	struct fare_key k = {.id = UINT64_MAX, .account = UINT64_MAX, .created_ms = UINT64_MAX, .expires_ms = UINT64_MAX, .state = 255}, k2;
 	struct fare_provider p = {.id = UINT64_MAX, .style = 255, .removed = true}, p2;
-	struct fare_model m = {.version = UINT64_MAX, .provider = UINT64_MAX, .price = {INT64_MAX, INT64_MAX, -1, -1, INT64_MAX}, .max_output = UINT64_MAX, .context = UINT64_MAX, .bound_field = 255, .priced = true}, m2;
+	struct fare_model m = {.version = UINT64_MAX, .provider = UINT64_MAX, .price = {INT64_MAX, INT64_MAX, -1, -1, INT64_MAX}, .max_output = UINT64_MAX, .context = UINT64_MAX, .bound_field = 255, .priced = true, .stream_hold = UINT64_MAX}, m2;
 	struct fare_entry e = {.account = UINT64_MAX, .number = UINT64_MAX, .kind = 255, .ending = 255, .flags = 65535, .key = 7, .amount = {INT64_MIN}, .balance = {INT64_MIN}, .hold = {INT64_MAX}, .price_version = 3,
 		.usage = {1, 2, 3, 4, 5}, .time_ms = 6, .batch = 8}, e2;
 	struct fare_usage_total t = {.account = UINT64_MAX, .day = UINT32_MAX, .key = UINT64_MAX, .calls = 1, .usage = {2, 3, 4, 5, 6}, .cost = {7}}, t2;
@@ -256,7 +256,7 @@ static void test_largest(void **state)
 	check_bytes(FARE_TABLE_ACCOUNTS, "59aa701a17ca8583");
 	check_bytes(FARE_TABLE_KEYS, "0e6d44ca7fb9231a");
 	check_bytes(FARE_TABLE_PROVIDERS, "e3dfe7f095f8c572");
-	check_bytes(FARE_TABLE_MODELS, "d41e7752bcc6026f");
+	check_bytes(FARE_TABLE_MODELS, "0b811ebe5e09dc2b");
 	check_bytes(FARE_TABLE_LEDGER, "0f076856533821e5");
 	check_bytes(FARE_TABLE_USAGE, "116be925274f14db");
 	check_bytes(FARE_TABLE_REFS, "64a91a84ec25a2bd");
@@ -303,6 +303,31 @@ static void test_strange_records(void **state)
 	strange = r;
 	strange.bytes[r.n - ADDED_N - 1] = 7; /* closed: neither yes nor no */
 	account_as(&strange, "holds what it cannot");
+}
+
+/* Stores of before: a model whose streams hold for all of their bound. */
+static void test_first_version_of_a_model(void **state)
+{
+	(void)state;
+	struct fare_view w, v = fare_view_plain(s);
+	struct fare_model m = {.version = 1, .provider = 2, .name = "m", .upstream = "u", .price = {.input = 3}, .priced = true}, full = m, got;
+	uint8_t key[8] = {0};
+	struct fare_record r;
+	key[7] = 1;
+	full.stream_hold = 64;
+	assert_int_equal(fare_store_begin(s, &w), FARE_STORE_OK);
+	assert_int_equal(fare_model_put(&w, &full), FARE_STORE_OK);
+	assert_int_equal(fare_store_commit(&w), FARE_STORE_OK);
+	assert_int_equal(fare_model_get(&v, 1, &got), FARE_STORE_OK);
+	assert_memory_equal(&full, &got, sizeof got);
+	assert_int_equal(fare_store_get(&v, FARE_TABLE_MODELS, key, 8, &r), FARE_STORE_OK);
+	r.bytes[1] = 1;
+	r.n -= 8;
+	assert_int_equal(fare_store_begin(s, &w), FARE_STORE_OK);
+	assert_int_equal(fare_store_put(&w, FARE_TABLE_MODELS, key, 8, r.bytes, r.n, false), FARE_STORE_OK);
+	assert_int_equal(fare_store_commit(&w), FARE_STORE_OK);
+	assert_int_equal(fare_model_get(&v, 1, &got), FARE_STORE_OK);
+	assert_memory_equal(&m, &got, sizeof m);
 }
 
 /* Stores of before: an account's record that ends before the fields of version 2. */
@@ -579,7 +604,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
-		T(test_open), T(test_no_home), T(test_records), T(test_scan), T(test_largest), T(test_strange_records), T(test_first_version), T(test_schema), T(test_format), T(test_unfinished),
+		T(test_open), T(test_no_home), T(test_records), T(test_scan), T(test_largest), T(test_strange_records), T(test_first_version), T(test_first_version_of_a_model), T(test_schema), T(test_format), T(test_unfinished),
 #ifdef FARE_FAULTS
 		T(test_failed_commit), T(test_failed_books),
 #endif
