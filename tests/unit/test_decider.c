@@ -435,6 +435,22 @@ static void check_time_stands(void **state)
 	assert_int_equal(x->d.now_ms, 1000000);
 }
 
+/* Whoever ends another call than the slot's ends nothing. */
+static void check_other_id(void **state)
+{
+	struct world *x = *state;
+	struct fare_worker *w = hello(x, 1, NULL, 0);
+	admit(x, w, 0, 2, 10);
+	meter(x, 2, FARE_METER_FINAL, 1);
+	unsigned told = x->told_n;
+	fare_decider_end(&x->d, w, 0, id_of(1), false);
+	fare_decider_end(&x->d, w, 0, id_of(3), true);
+	write_all(x);
+	assert_int_equal(x->told_n, told);
+	assert_int_equal(x->ledger_n, 0);
+	assert_int_equal(w->memory[0].known, FARE_SLOT_LIVE);
+}
+
 /* A charge that the writer refuses keeps its record; the slot's next call is not forgotten for it. */
 static void check_parked(void **state)
 {
@@ -459,6 +475,9 @@ static void check_parked(void **state)
 	assert_true(admit(x, w, 0, 3, 10)->answer.granted);
 	bank_restarts(x);
 	w = hello(x, 1, (struct fare_listed[]){{0, id_of(3)}}, 1);
+	write_all(x); /* the parked one's: the call that runs in its slot goes on */
+	assert_non_null(entry_of(x, id_of(2)));
+	assert_true(admit(x, w, 0, 3, 10)->answer.granted);
 	fare_decider_end(&x->d, w, 0, id_of(3), false);
 	write_all(x);
 	assert_non_null(entry_of(x, id_of(3)));
@@ -566,7 +585,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(check_refusals), TEST(check_defaults), TEST(check_numbers_of_402), TEST(check_our_bound), TEST(check_pending_fits), TEST(check_hold), TEST(check_overloaded), TEST(check_no_room), TEST(check_settle), TEST(check_over_hold), TEST(check_grant_again),
 		TEST(check_r3_r10), TEST(check_r4_dead), TEST(check_r5_decided_price), TEST(check_entry_found_at_start), TEST(check_r8_refused_stays), TEST(check_r8_void_of_unknown),
-		TEST(check_live_after_restart), TEST(check_damaged_meter), TEST(check_credit_and_debit), TEST(check_model_versions), TEST(check_time_stands), TEST(check_parked), TEST(check_late_look), TEST(check_rerated), TEST(check_holds_verified),
+		TEST(check_live_after_restart), TEST(check_damaged_meter), TEST(check_credit_and_debit), TEST(check_model_versions), TEST(check_time_stands), TEST(check_other_id), TEST(check_parked), TEST(check_late_look), TEST(check_rerated), TEST(check_holds_verified),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
