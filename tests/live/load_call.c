@@ -89,11 +89,12 @@ static void usage_read(struct load_call *call, struct json_object *root)
 		call->output_tokens = json_object_get_int64(v);
 }
 
+/* An error, or the notice of a stream that farebox has ended in good order for want of money. */
 static void error_read(struct load_call *call, struct json_object *root)
 {
 	struct json_object *error, *code;
 
-	if (!json_object_object_get_ex(root, "error", &error))
+	if (!json_object_object_get_ex(root, "error", &error) && !json_object_object_get_ex(root, "farebox", &error))
 		return;
 	word_copy(call->code, "error", 5);
 	if (json_object_is_type(error, json_type_object) &&
@@ -133,7 +134,7 @@ static void event_read(struct load_call *call, const char *line, size_t n)
 		return;
 	}
 	/* Most events are text: only those that may say something else are parsed. */
-	if (!memmem(line, n, "\"usage\":{", 9) && !memmem(line, n, "\"error\"", 7))
+	if (!memmem(line, n, "\"usage\":{", 9) && !memmem(line, n, "\"error\"", 7) && !memmem(line, n, "\"farebox\":{", 11))
 		return;
 	root = json_parse(line, n);
 	if (!root)

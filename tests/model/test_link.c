@@ -2,6 +2,7 @@
  * test_link [--calls N] [--seed S]: the worker's link (lib/bank/link.c) with a scripted bank at the other end of its socket, which answers late, in any order, twice or
  * not at all, breaks the connection, and forgets what a bank forgets when it is killed; doormen who lose patience or give up. Judged at each message:
  *   hello comes first on a connection and lists every slot whose call the bank has not ended (R10); an answer reaches the call that it is for, or none (R11);
+ *   the answer to an extend reaches the question that it is for, or none, also when the call has asked for more or ended since;
  *   a slot's next call is not asked for before the last one was answered, nor its meter written over (R12); ids in a slot rise; a settled call's meter is final.
  * At the end, in quiet, everything is answered. The seed is printed (it orders the faults, not the threads).
  */
@@ -30,6 +31,7 @@ struct call {
 	bool settled;      /* its doorman has ended it well */
 	bool lost;         /* its doorman has given it up, or was not answered in time */
 	uint64_t output;   /* what its meter says when it is final */
+	uint64_t asked;    /* the last that was to be held for it */
 };
 
 /* Of each slot what a bank remembers of it (R8): a killed one knows its live calls only. */
@@ -37,7 +39,7 @@ enum known { NONE, LIVE, REFUSED, ENDED };
 struct slot { enum known known; struct fare_id last; struct call *call; };
 
 /* An answer not yet said. */
-struct answer { enum fare_msg_type type; uint16_t slot; struct call *call; };
+struct answer { enum fare_msg_type type; uint16_t slot; struct call *call; uint64_t asked; };
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static struct call calls[CALLS_MAX];
@@ -45,7 +47,7 @@ static size_t calls_n, calls_max = 3000;
 static struct slot slots[SLOTS];
 static struct answer answers[ANSWERS];
 static unsigned answers_n, bank_seed;
-static struct { uint64_t hellos, listed, twice, lost, breaks, kills, timeouts, voids, settles; } counts;
+static struct { uint64_t hellos, listed, twice, lost, breaks, kills, timeouts, voids, settles, extends, unheard; } counts;
 static _Atomic bool quiet, over;
 static char run[FARE_PATH_N];
 static struct fare_link *link_of_test;
@@ -75,10 +77,10 @@ static int64_t hold_of(struct fare_id id)
 static int conn = -1, meter_fd = -1;
 static struct fare_id incarnation;
 
-static void answer_later(enum fare_msg_type type, uint16_t slot, struct call *c)
+static void answer_later(enum fare_msg_type type, uint16_t slot, struct call *c, uint64_t asked)
 {
 	if (answers_n < ANSWERS)
-		answers[answers_n++] = (struct answer){type, slot, c};
+		answers[answers_n++] = (struct answer){type, slot, c, asked};
 }
 
 static void say(const struct answer *a)
@@ -87,7 +89,10 @@ static void say(const struct answer *a)
 	struct fare_admit_answer body = {.granted = a->type == FARE_MSG_GRANT, .refused = a->type == FARE_MSG_GRANT ? 0 : FARE_BALANCE_TOO_LOW};
 	size_t n;
 	body.grant.hold = fare_nano(hold_of(a->call->id));
-	if (a->type == FARE_MSG_ACK)
+	const struct fare_extended extended = {.asked = a->asked, .held_output = a->asked, .hold = fare_nano(hold_of(a->call->id))};
+	if (a->type == FARE_MSG_EXTENDED)
+		n = fare_proto_extended(msg, sizeof msg, FARE_PROTO_VERSION, a->slot, a->call->id, &extended);
+	else if (a->type == FARE_MSG_ACK)
 		n = fare_proto_bare(msg, sizeof msg, FARE_PROTO_VERSION, FARE_MSG_ACK, a->slot, a->call->id);
 	else
 		n = fare_proto_answer(msg, sizeof msg, FARE_PROTO_VERSION, a->slot, a->call->id, &body);
@@ -157,7 +162,7 @@ static void on_admit(const struct fare_msg_head *h)
 		}
 		*s = (struct slot){c->ended ? ENDED : c->granted ? LIVE : REFUSED, c->id, c};
 	}
-	answer_later(s->known == LIVE ? FARE_MSG_GRANT : s->known == REFUSED ? FARE_MSG_REFUSE : FARE_MSG_ACK, h->slot, c);
+	answer_later(s->known == LIVE ? FARE_MSG_GRANT : s->known == REFUSED ? FARE_MSG_REFUSE : FARE_MSG_ACK, h->slot, c, 0);
 }
 
 static void on_end(const struct fare_msg_head *h)
@@ -183,7 +188,18 @@ static void on_end(const struct fare_msg_head *h)
 		counts.voids++;
 	else
 		counts.settles++;
-	answer_later(FARE_MSG_ACK, h->slot, c);
+	answer_later(FARE_MSG_ACK, h->slot, c, 0);
+}
+
+/* R9: a size, which only rises; of a call that runs. */
+static void on_extend(struct fare_unpack *k, const struct fare_msg_head *h)
+{
+	const struct slot *s = &slots[h->slot];
+	uint64_t to;
+	TEST_MUST(s->known == LIVE && fare_id_eq(s->last, h->call_id));
+	TEST_MUST(fare_proto_read_extend(k, &to) && to == s->call->asked);
+	counts.extends++;
+	answer_later(FARE_MSG_EXTENDED, h->slot, s->call, to);
 }
 
 static void on_message(bool first, const uint8_t *p, size_t n)
@@ -195,9 +211,11 @@ static void on_message(bool first, const uint8_t *p, size_t n)
 	if (first) {
 		on_hello(&k, &h);
 	} else {
-		TEST_MUST(h.slot < SLOTS && (h.type == FARE_MSG_ADMIT || h.type == FARE_MSG_SETTLE || h.type == FARE_MSG_VOID));
+		TEST_MUST(h.slot < SLOTS && (h.type == FARE_MSG_ADMIT || h.type == FARE_MSG_EXTEND || h.type == FARE_MSG_SETTLE || h.type == FARE_MSG_VOID));
 		if (h.type == FARE_MSG_ADMIT)
 			on_admit(&h);
+		else if (h.type == FARE_MSG_EXTEND)
+			on_extend(&k, &h);
 		else
 			on_end(&h);
 	}
@@ -296,12 +314,33 @@ static void judge_answer(const struct call *c, const struct fare_admit_answer *a
 	pthread_mutex_unlock(&lock);
 }
 
+/* Some ask for more, and some of these do not wait for the answer; one that comes after the next question is not its answer. */
+static void ask_more(struct call *c, int slot, unsigned *seed)
+{
+	struct fare_extended e;
+	bool patient = dice(seed, 4) != 0;
+	pthread_mutex_lock(&lock);
+	uint64_t to = c->asked += 1 + dice(seed, 9);
+	pthread_mutex_unlock(&lock);
+	if (test_extend(link_of_test, slot, to, &e, patient ? PATIENT_MS : 0) == FARE_ASKED_ANSWERED) {
+		TEST_MUST(e.asked == to && e.held_output == to && e.hold.nano == hold_of(c->id));
+		return;
+	}
+	TEST_MUST(!patient);
+	pthread_mutex_lock(&lock);
+	counts.unheard++;
+	pthread_mutex_unlock(&lock);
+}
+
 static void run_well(struct call *c, int slot, unsigned *seed)
 {
 	c->output = dice(seed, 1000);
 	fare_meter_sent(link_of_test, slot, 0);
-	for (unsigned n = dice(seed, 3); n > 0; n--)
+	for (unsigned n = dice(seed, 3); n > 0; n--) {
 		sleep_ms(dice(seed, 4));
+		if (dice(seed, 3) == 0)
+			ask_more(c, slot, seed);
+	}
 	fare_meter_progress(link_of_test, slot, 100, 4 * c->output);
 	fare_meter_usage(link_of_test, slot, &(struct fare_usage){.output = c->output}, false);
 	fare_meter_final(link_of_test, slot, FARE_COMPLETE);
@@ -358,7 +397,7 @@ static void judge_end(void)
 		TEST_MUST(slots[i].known != LIVE);
 	for (size_t i = 0; i < calls_n; i++)
 		TEST_MUST(!calls[i].granted || (calls[i].ended && (calls[i].settled || calls[i].lost)));
-	TEST_MUST(counts.hellos > 1 && counts.voids && counts.settles && counts.twice && counts.lost && counts.kills);
+	TEST_MUST(counts.hellos > 1 && counts.voids && counts.settles && counts.twice && counts.lost && counts.kills && counts.extends);
 }
 
 static int listen_at_run(void)
@@ -415,8 +454,8 @@ int main(int argc, char **argv)
 	judge_end();
 	fare_link_free(&link_of_test);
 	remove_run();
-	printf("ok - %zu calls: %llu hellos, %llu answers twice, %llu lost, %llu banks killed, %llu calls timed out, %llu voids, %llu settles\n", calls_n, (unsigned long long)counts.hellos,
+	printf("ok - %zu calls: %llu hellos, %llu answers twice, %llu lost, %llu banks killed, %llu calls timed out, %llu voids, %llu settles, %llu extends, %llu of them not waited for\n", calls_n, (unsigned long long)counts.hellos,
 		(unsigned long long)counts.twice, (unsigned long long)counts.lost, (unsigned long long)counts.kills, (unsigned long long)counts.timeouts, (unsigned long long)counts.voids,
-		(unsigned long long)counts.settles);
+		(unsigned long long)counts.settles, (unsigned long long)counts.extends, (unsigned long long)counts.unheard);
 	return 0;
 }
