@@ -90,6 +90,8 @@ int ctl_restore(const struct fare_conf *c, const char *given, bool json);
 
 /* ctl_why.c */
 int ctl_why_print(const struct fare_conf *c, struct fare_span facts, bool json);
+/* ctl_why_log.c: of a call that the bank does not know; false: the log of calls has no refusal of it, either. */
+bool ctl_why_log(const struct fare_conf *c, const struct fare_json *facts, struct fare_buf *out);
 
 /* ctl_status.c */
 int ctl_status_print(const struct fare_conf *c, const struct fare_json *bank, bool json);

@@ -136,19 +136,35 @@ static void people_print(const struct fare_json *j)
 	say(j, "fix", "fix       ", "\n");
 }
 
+static int unknown(const struct fare_conf *c, const struct fare_json *facts)
+{
+	struct fare_span id = fare_json_text(facts, fare_json_member(facts, fare_json_root(facts), "call_id"));
+	return ctl_fail("no call %.*s: not among the calls that run, those refused lately, the stories that are kept, the entries of the ledger and the lines of %s/log/calls.log", (int)id.n - 2, id.p + 1, c->home);
+}
+
 int ctl_why_print(const struct fare_conf *c, struct fare_span facts, bool json)
 {
-	struct fare_json j = {0};
-	struct fare_buf b;
+	struct fare_json j = {0}, told = {0};
+	struct fare_buf b, log;
 	int rc = CTL_OK;
 	fare_buf_init(&b, FARE_STORY_TEXT_MAX);
-	if (!fare_story_tell(facts, c->topup_url, c->currency, &b) || !fare_json_parse(&j, fare_buf_span(&b)))
+	fare_buf_init(&log, FARE_STORY_TEXT_MAX);
+	bool ok = fare_json_parse(&j, facts);
+	const struct fare_json_node *state = ok ? there(&j, "state") : NULL;
+	bool known = !state || !fare_json_string_is(&j, state, "unknown");
+	if (ok && !known && ctl_why_log(c, &j, &log))
+		facts = fare_buf_span(&log);
+	else if (ok && !known)
+		rc = unknown(c, &j);
+	if (rc == CTL_OK && (!fare_story_tell(facts, c->topup_url, c->currency, &b) || !fare_json_parse(&told, fare_buf_span(&b))))
 		rc = ctl_fail("the bank's answer makes no sense");
-	else if (json)
+	if (rc == CTL_OK && json)
 		printf("%.*s\n", (int)b.n, b.p);
-	else
-		people_print(&j);
+	else if (rc == CTL_OK)
+		people_print(&told);
+	fare_json_release(&told);
 	fare_json_release(&j);
+	fare_buf_release(&log);
 	fare_buf_release(&b);
 	return rc;
 }

@@ -36,6 +36,7 @@
  * ledger             name, [since: time]                                                          entry records of the account, oldest first
  * ledger_all                                                                                      entries and seals in batch order
  * calls              [live: true]                                                                 call records: live ones, then (unless live) what ended lately, newest first
+ * why                call_id                                                                      a call's facts (bank/story.h); state "unknown": there is no such call
  * usage              [by: account (default), key, model or day], [since: time], [until: time]     usage records; totals are kept by the day (UTC): every day that the span touches
  * rerate             model, since: time, price_version (of that model), [dry_run: true]            totals, one record for each account and one for all: calls of the model that ended since then
  *                                                                                                 charged at that version's price, the differences posted as entries of kind rerate (not with

@@ -34,8 +34,8 @@ int fare_call_facts_read(struct fare_books *b, struct fare_call_facts *f) FARE_M
 /* Whose it is: the key that asked for it, 0: a key that nobody has. */
 uint64_t fare_call_facts_key(const struct fare_call_facts *f);
 /*
- * One object, no newline: call_id, account, key_id, model, state, hold, cost, ending, started as in `calls`; state "refused" or "replayed" (an idempotency key's stored answer was
- * said) too. Then ended, told_by, endpoint, stream, choices, prompt_bytes, asked_max_tokens, max_tokens, max_tokens_from ("caller", "default", "balance"), first_hold; available,
+ * One object, no newline: call_id, account, key_id, model, state, hold, cost, ending, started as in `calls`; state "refused", "replayed" (an idempotency key's stored answer was
+ * said) and "unknown" (there is no such call here) too. Then ended, told_by, endpoint, stream, choices, prompt_bytes, asked_max_tokens, max_tokens, max_tokens_from ("caller", "default", "balance"), first_hold; available,
  * pending, credit_limit as they were before the call; price_version, price; provider, upstream_model, upstream_status; received_bytes while it runs; usage, flags, entry (its
  * number), balance (after it); code, needed, shortfall, affordable_max_tokens, model_max_tokens, address, key_expires, earlier_call of a refusal. null: it does not apply, or is not known.
  */

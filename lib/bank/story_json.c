@@ -77,6 +77,8 @@ static const char *state_of(const struct fare_call_facts *f)
 {
 	if (f->told_by == FARE_TOLD_BY_HOLD)
 		return f->state;
+	if (!f->told_by)
+		return "unknown";
 	return !refused(f) ? "ended" : f->story.refused == FARE_IDEM_REPLAY ? "replayed" : "refused";
 }
 
@@ -101,7 +103,7 @@ static void add_call(const struct fare_call_facts *f, struct fare_buf *out)
 
 static void add_asked(const struct fare_call_facts *f, struct fare_buf *out)
 {
-	static const char *const told_by[] = {"", "hold", "memory", "story", "entry"};
+	static const char *const told_by[] = {"nothing", "hold", "memory", "story", "entry"};
 	static const char *const endpoints[] = {[FARE_CHAT] = "/v1/chat/completions", [FARE_COMPLETIONS] = "/v1/completions", [FARE_EMBEDDINGS] = "/v1/embeddings"};
 	const struct fare_story *s = &f->story;
 	const char *endpoint = s->endpoint < FARE_ARRAY_N(endpoints) ? endpoints[s->endpoint] : NULL;

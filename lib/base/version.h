@@ -8,7 +8,7 @@ extern const char fare_version[];
  * its own, and refuses a later one (store/format.c).
  *   1  the first; has no store/FORMAT
  *   2  accounts' records have the defaults of their keys
- *   3  tables of replays and their answers; models' records have stream_hold; holds have what they pay for, and the digest of an Idempotency-Key
+ *   3  tables of stories, and of replays and their answers; models' records have stream_hold; holds have what they pay for, and the digest of an Idempotency-Key
  */
 extern const unsigned fare_format;
 

@@ -67,7 +67,10 @@ static void tell_refusal(struct telling *t)
 	detail(t, "It came from ", "address", ".");
 	detail(t, "It expired at ", "key_expires", ".");
 	detail(t, "That is call ", "earlier_call", ".");
-	fare_refusal_why(r, &t->message);
+	if (r->code == FARE_CODE_BALANCE_TOO_LOW && text(t, "needed").n == 0)
+		fare_buf_add_str(&t->message, "The balance was too low for this call.");
+	else
+		fare_refusal_why(r, &t->message);
 	fare_refusal_fix(r, &t->fix);
 	t->cause = fare_code_cause(r->code);
 	t->status = fare_code_status(r->code);
@@ -140,6 +143,8 @@ static void tell_flags(struct telling *t)
 	if (is(t, "max_tokens_from", "balance"))
 		fare_buf_addf(&t->message, " It named no bound of its output, and the balance paid for no more than %lld tokens of it, so that was its bound (Farebox-Max-Tokens).",
 			(long long)number(t, "max_tokens"));
+	if (is(t, "told_by", "log"))
+		fare_buf_add_str(&t->message, " Only the log of calls has it, so no more is known.");
 	if (is(t, "told_by", "entry"))
 		fare_buf_add_str(&t->message, " Its story has expired, or was not kept: this is what the ledger says.");
 }

@@ -161,6 +161,9 @@ run calls --json
 json "calls" 0
 run calls --live --json
 json "calls --live" 0
+fails "why of no call" 1 "not among the calls that run" why 019f0000-0000-7000-8000-000000000000
+fails "why of no id" 2 "not a call id" why yesterday
+fails "why of nothing" 2 "CALL-ID" why
 run log
 is "log, before any call" "0 " "$rc $out"
 fails "log of nothing" 1 "no instance" --home "$tmp/nowhere" log
@@ -227,7 +230,7 @@ check "and nothing of its work" test ! -e "$tmp/third/restoring"
 fails "not built yet" 2 "not built yet" catalog
 fails "no such command" 2 "no such command" frobnicate
 fails "reload of nothing" 1 "not running" reload
-for command in backup restore log setup start stop reload status verify mount account credit debit rerate balance ledger usage calls key provider model; do
+for command in backup restore log setup start stop reload status verify mount account credit debit rerate balance ledger usage calls why key provider model; do
 	run $command --help
 	is "$command --help" 0 "$rc"
 	has "$command --help: how" "farebox $command" "$out"
