@@ -115,7 +115,7 @@ struct fare_seen {
 	uint64_t prompt_bytes;
 	uint32_t choices;
 	uint16_t status; /* upstream's, when decided */
-	uint8_t endpoint, flags; /* FARE_STORY_STREAM, FARE_STORY_LOWERED */
+	uint8_t endpoint, flags; /* FARE_STORY_STREAM */
 };
 enum { FARE_REFUSED_N = 1024, FARE_STORIES_A_MINUTE = 60 };
 
@@ -224,7 +224,7 @@ void fare_decider_story(const struct fare_decider *d, const struct fare_hold *h,
 
 /* Between the decider's files. */
 struct fare_seen *fare_decider_seen(struct fare_decider *d, const struct fare_hold *h);
-void fare_decider_granted(struct fare_decider *d, const struct fare_hold *h, const struct fare_admit *ask, const struct fare_acct *a, uint64_t own_bound);
+void fare_decider_granted(struct fare_decider *d, const struct fare_hold *h, const struct fare_admit *ask, const struct fare_acct *a);
 void fare_decider_refused(struct fare_decider *d, const struct fare_admit *ask, struct fare_acct *a, const struct fare_key *k, const struct fare_model *m, const struct fare_admit_answer *answer);
 void fare_decider_watch(struct fare_decider *d, struct fare_acct *a); /* after every change of what it has: has it fallen, or risen? */
 void fare_decider_due(struct fare_decider *d, uint64_t account, uint64_t falls); /* that fall is durable */

@@ -197,7 +197,7 @@ static void admit_new(struct fare_decider *d, struct fare_worker *w, uint16_t sl
 	bool ok = fare_decider_look(d, ask, &a, &k, &answer) && look_for_model(d, ask, a, k, &m, &p, &answer) && fare_idem_judge(d, a->rec.id, ask, &answer) &&
 	          price_call(d, ask, a, m, &answer) && grant(d, w, slot, ask, a, k, m, &answer);
 	if (ok)
-		fare_decider_granted(d, w->memory[slot].hold, ask, a, own_bound(d, a, m));
+		fare_decider_granted(d, w->memory[slot].hold, ask, a);
 	else
 		fare_decider_refused(d, ask, a, k, m, &answer);
 	if (!ok && !fare_planted("r8"))

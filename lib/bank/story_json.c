@@ -116,7 +116,7 @@ static void add_asked(const struct fare_call_facts *f, struct fare_buf *out)
 	add_u64(out, "prompt_bytes", seen(f), s->prompt_bytes);
 	add_u64(out, "asked_max_tokens", s->state && !ours && s->bound >= 0, (uint64_t)s->bound);
 	add_u64(out, "max_tokens", granted, (uint64_t)s->bound);
-	add_text(out, "max_tokens_from", granted && (!ours || seen(f)), !ours ? "caller" : s->flags & FARE_STORY_LOWERED ? "balance" : "default");
+	add_text(out, "max_tokens_from", granted && (!ours || seen(f) || s->flags & FARE_STORY_LOWERED), !ours ? "caller" : s->flags & FARE_STORY_LOWERED ? "balance" : "default");
 	add_amount(out, "first_hold", seen(f) && !refused(f), s->first_hold);
 	add_amount(out, "available", seen(f) && s->account, s->available);
 	add_amount(out, "pending", seen(f) && s->account, s->pending);

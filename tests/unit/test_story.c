@@ -440,7 +440,7 @@ static void check_new_bank(void **state)
 	x->meters[0].reading.upstream_status = 201;
 	fare_decider_end(&x->d, w, 0, id_of(1), false);
 	const struct fare_story *s = posted(x);
-	assert_true(s && s->flags == FARE_STORY_BOUND_OURS && s->available.nano == 0 && s->first_hold.nano == 0 && s->choices == 0 && s->status == 201 && s->cost.nano == 5 && s->bound == 1000);
+	assert_true(s && s->flags == (FARE_STORY_BOUND_OURS | FARE_STORY_LOWERED) && s->available.nano == 0 && s->first_hold.nano == 0 && s->choices == 0 && s->status == 201 && s->cost.nano == 5 && s->bound == 1000);
 	x->d.stories = false;
 	write_all(x);
 	admit(x, w, 0, 3, 10);
