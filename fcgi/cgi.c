@@ -146,7 +146,7 @@ static int signals_take(void)
 static bool gate_open(struct fare_gate *g, const struct fare_conf *c)
 {
 	char error[FARE_ERROR_N] = "";
-	*g = (struct fare_gate){.conf = c, .budget = {.max = (size_t)c->body_memory_bytes}};
+	*g = (struct fare_gate){.conf = c, .budget = {.max = (size_t)c->body_memory_bytes}, .brief = true};
 	g->secrets = fare_secrets_new();
 	fare_secrets_no_env(g->secrets);
 	g->catalogs = fare_catalogs_new(c->run);

@@ -49,6 +49,25 @@ enum fare_asked fare_link_check(struct fare_link *l, const struct fare_admit *as
 
 /* The story of the call whose id, as text, is in ask->model; otherwise likewise. Granted: appended to story (see bank/story.h); nothing: the key made no such call. */
 enum fare_asked fare_link_story(struct fare_link *l, const struct fare_admit *ask, struct fare_buf *story, struct fare_admit_answer *answer, uint64_t timeout_ms);
+/*
+ * A part of an answer that the bank keeps (after FARE_IDEM_REPLAY). Needs no slot. The link's from fare_link_fetch until `heard` is called: once, on the loop, without a lock.
+ */
+struct fare_fetch {
+	void (*heard)(struct fare_fetch *f);
+	struct fare_part_ask ask; /* tag: the link's */
+	enum fare_asked asked;
+	struct fare_part part;    /* with FARE_ASKED_ANSWERED only */
+	struct fare_fetch *next;  /* the link's, like what follows */
+	uint64_t until_ms;
+	bool told;
+};
+void fare_link_fetch(struct fare_link *l, struct fare_fetch *f, uint64_t timeout_ms);
+
+/*
+ * Keeps a call's answer for its Idempotency-Key: in a file, and its size in the meter; before fare_meter_final, and only for an answer that is whole. What cannot be kept is
+ * logged, and the call is charged all the same.
+ */
+void fare_link_keep(struct fare_link *l, int slot, struct fare_span head, struct fare_span body);
 
 /* Meter writers; plain stores, no lock, no system call. */
 void fare_meter_sent(struct fare_link *l, int slot, uint64_t prompt_text_bytes);

@@ -147,6 +147,12 @@ void fare_decider_put_model(struct fare_decider *d, const struct fare_model *rec
 	d->catalogue++;
 }
 
+uint64_t fare_decider_account_of(const struct fare_decider *d, const struct fare_hash *key)
+{
+	const struct fare_key *k = fare_map_get(&d->key_hashes, fare_span_at((const char *)key->b, sizeof key->b));
+	return k ? k->account : 0;
+}
+
 struct fare_amount fare_decider_available(const struct fare_acct *a)
 {
 	__int128 sum = (__int128)a->rec.balance.nano - a->pending.nano + a->rec.credit_limit.nano;

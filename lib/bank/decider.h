@@ -183,6 +183,7 @@ struct fare_provider *fare_decider_provider(const struct fare_decider *d, uint64
 struct fare_provider *fare_decider_provider_named(const struct fare_decider *d, const char *name);
 struct fare_model *fare_decider_model(const struct fare_decider *d, uint64_t version);
 struct fare_model *fare_decider_model_named(const struct fare_decider *d, const char *name); /* offered now */
+uint64_t fare_decider_account_of(const struct fare_decider *d, const struct fare_hash *key); /* 0: none has such a key */
 struct fare_amount fare_decider_available(const struct fare_acct *a);
 
 /* A new bank's first look at the holds, before the sockets open: has_entry says 1, 0 or -1 (failed). False: the store failed. */

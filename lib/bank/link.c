@@ -10,6 +10,7 @@
 #include "base/clock.h"
 #include "base/fault.h"
 #include "base/log.h"
+#include "bank/answer.h"
 #include "bank/link_inner.h"
 
 static void cond_init(pthread_cond_t *c)
@@ -68,6 +69,8 @@ struct fare_link *fare_link_new(const char *run_dir, unsigned worker_no, unsigne
 	}
 	pthread_mutex_init(&l->lock, NULL);
 	cond_init(&l->freed);
+	l->fetches_last = &l->fetches;
+	l->fetched_last = &l->fetched;
 	slots_init(l);
 	fare_link_loop_begin(l);
 	return l;
@@ -279,6 +282,19 @@ enum fare_asked fare_link_story(struct fare_link *l, const struct fare_admit *as
 	return question(l, &c, answer, timeout_ms);
 }
 
+void fare_link_fetch(struct fare_link *l, struct fare_fetch *f, uint64_t timeout_ms)
+{
+	f->until_ms = fare_clock_boot_ms() + timeout_ms;
+	f->next = NULL;
+	f->told = false;
+	pthread_mutex_lock(&l->lock);
+	f->ask.tag = ++l->tags;
+	*l->fetches_last = f;
+	l->fetches_last = &f->next;
+	fare_link_say_fetch(l, f);
+	pthread_mutex_unlock(&l->lock);
+}
+
 static void put(_Atomic uint64_t *to, uint64_t v) { atomic_store_explicit(to, v, memory_order_release); }
 
 void fare_meter_sent(struct fare_link *l, int slot, uint64_t prompt_text_bytes)
@@ -323,4 +339,16 @@ void fare_meter_final(struct fare_link *l, int slot, enum fare_ending ending)
 	struct fare_meter_slot *m = &l->meter[slot];
 	put(&m->ending, (uint64_t)ending);
 	atomic_store(&m->state, FARE_METER_FINAL);
+}
+
+void fare_link_keep(struct fare_link *l, int slot, struct fare_span head, struct fare_span body)
+{
+	struct fare_id call_id = l->slots[slot].call_id;
+	char text[FARE_ID_TEXT_N];
+	if (fare_answer_write(l->run, call_id, l->incarnation, head, body)) {
+		put(&l->meter[slot].answer, head.n + body.n);
+		return;
+	}
+	fare_id_text(call_id, text);
+	fare_log(FARE_WARN, "the answer of call %s cannot be kept: %s", text, strerror(errno));
 }

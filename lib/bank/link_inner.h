@@ -56,6 +56,9 @@ struct fare_link {
 	pthread_mutex_t lock; /* all below */
 	struct link_slot *slots;
 	struct link_check *checks;
+	struct fare_fetch *fetches, **fetches_last; /* unanswered, oldest first */
+	struct fare_fetch *fetched, **fetched_last; /* answered or given up, not told yet */
+	uint64_t tags;
 	uint16_t *queue;       /* ring of free slots */
 	unsigned first_free, free_count;
 	int fd;                /* the connection, -1: none */
@@ -70,6 +73,7 @@ struct fare_link {
 /* Lock held: say what is untold, if the socket takes it; else the loop does. */
 void fare_link_say_slot(struct fare_link *l, unsigned slot);
 void fare_link_say_checks(struct fare_link *l);
+void fare_link_say_fetch(struct fare_link *l, struct fare_fetch *f);
 bool fare_link_is_down(const struct fare_link *l, uint64_t now_ms); /* lock held: for so long that nobody waits for a bank */
 void fare_link_release(struct fare_link *l, unsigned slot);  /* lock held */
 void fare_link_loop_begin(struct fare_link *l);              /* connect, and stay connected */

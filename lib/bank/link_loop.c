@@ -59,9 +59,18 @@ void fare_link_say_checks(struct fare_link *l)
 			c->told = send_now(l, msg, fare_proto_ask(msg, sizeof msg, (enum fare_msg_type)c->type, 0, &c->ask));
 }
 
+void fare_link_say_fetch(struct fare_link *l, struct fare_fetch *f)
+{
+	uint8_t msg[FARE_MSG_SMALL];
+	if (!f->told)
+		f->told = send_now(l, msg, fare_proto_read(msg, sizeof msg, &f->ask));
+}
+
 static void say_all(struct fare_link *l)
 {
 	fare_link_say_checks(l);
+	for (struct fare_fetch *f = l->fetches; f && !l->blocked; f = f->next)
+		fare_link_say_fetch(l, f);
 	for (unsigned i = 0; i < l->count && !l->blocked; i++)
 		fare_link_say_slot(l, i);
 }
@@ -72,6 +81,8 @@ static void say_again_everything(struct fare_link *l)
 		l->slots[i].told = false;
 	for (struct link_check *c = l->checks; c; c = c->next)
 		c->told = false;
+	for (struct fare_fetch *f = l->fetches; f; f = f->next)
+		f->told = false;
 	say_all(l);
 }
 
@@ -148,6 +159,33 @@ static bool hear_story(struct fare_link *l, struct fare_unpack *k, const struct 
 	return true;
 }
 
+static void fetch_end(struct fare_link *l, struct fare_fetch **at, enum fare_asked asked)
+{
+	struct fare_fetch *f = *at;
+	*at = f->next;
+	if (!f->next)
+		l->fetches_last = at;
+	f->asked = asked;
+	f->next = NULL;
+	*l->fetched_last = f;
+	l->fetched_last = &f->next;
+}
+
+/* They are answered about in the order they were asked. */
+static bool hear_part(struct fare_link *l, struct fare_unpack *k, struct fare_id call_id)
+{
+	static _Thread_local struct fare_part part;
+	if (!fare_proto_read_part(k, &part))
+		return false;
+	for (struct fare_fetch **at = &l->fetches; *at; at = &(*at)->next)
+		if ((*at)->ask.tag == part.tag && fare_id_eq((*at)->ask.call_id, call_id)) {
+			(*at)->part = part;
+			fetch_end(l, at, FARE_ASKED_ANSWERED);
+			break;
+		}
+	return true;
+}
+
 static bool hear(struct fare_link *l, const uint8_t *p, size_t n, struct fare_asking ***last)
 {
 	struct fare_unpack k = {.p = p, .n = n};
@@ -159,6 +197,8 @@ static bool hear(struct fare_link *l, const uint8_t *p, size_t n, struct fare_as
 		return true;
 	if (h.type == FARE_MSG_STORY_IS)
 		return hear_story(l, &k, &h);
+	if (h.type == FARE_MSG_PART)
+		return hear_part(l, &k, h.call_id);
 	if (h.type == FARE_MSG_EXTENDED ? !fare_proto_read_extended(&k, &a.extended) : h.type != FARE_MSG_ACK && !fare_proto_read_answer(&k, &h, &a))
 		return false;
 	if (h.type == FARE_MSG_CHECKED)
@@ -174,6 +214,19 @@ static void tell(struct fare_asking *first)
 	for (struct fare_asking *a = first, *next; a; a = next) {
 		next = a->next;
 		a->heard(a);
+	}
+}
+
+static void tell_fetched(struct fare_link *l)
+{
+	pthread_mutex_lock(&l->lock);
+	struct fare_fetch *first = l->fetched;
+	l->fetched = NULL;
+	l->fetched_last = &l->fetched;
+	pthread_mutex_unlock(&l->lock);
+	for (struct fare_fetch *f = first, *next; f; f = next) {
+		next = f->next;
+		f->heard(f);
 	}
 }
 
@@ -202,6 +255,7 @@ static bool hear_all(struct fare_link *l)
 		}
 		pthread_mutex_unlock(&l->lock);
 		tell(first);
+		tell_fetched(l);
 	} while (ok && n == LINK_HEAR_MAX);
 	return ok;
 }
@@ -312,8 +366,15 @@ static void on_look(void *arg)
 		c->given_up = true;
 		pthread_cond_signal(&c->heard);
 	}
+	for (struct fare_fetch **at = &l->fetches; *at;) {
+		if (now >= (*at)->until_ms)
+			fetch_end(l, at, FARE_ASKED_TIMEOUT);
+		else
+			at = &(*at)->next;
+	}
 	pthread_mutex_unlock(&l->lock);
 	tell(first);
+	tell_fetched(l);
 	fare_timer_set(l->look, LOOK_MS);
 }
 

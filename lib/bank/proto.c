@@ -272,3 +272,46 @@ bool fare_proto_read_story(struct fare_unpack *k, struct fare_span *text)
 	*text = fare_span_at((const char *)k->p + k->at, n);
 	return !k->bad && k->n - k->at == n;
 }
+
+size_t fare_proto_read(uint8_t *p, size_t size, const struct fare_part_ask *a)
+{
+	struct fare_pack k = {.p = p, .size = size};
+	put_head(&k, FARE_PROTO_VERSION, FARE_MSG_READ, 0, a->call_id);
+	fare_pack_bytes(&k, a->key.b, sizeof a->key.b);
+	fare_pack_u64(&k, a->tag);
+	fare_pack_u16(&k, a->part);
+	return packed(&k);
+}
+
+bool fare_proto_read_read(struct fare_unpack *k, const struct fare_msg_head *h, struct fare_part_ask *a)
+{
+	*a = (struct fare_part_ask){.call_id = h->call_id};
+	fare_unpack_bytes(k, a->key.b, sizeof a->key.b);
+	a->tag = fare_unpack_u64(k);
+	a->part = fare_unpack_u16(k);
+	return !k->bad && k->at == k->n;
+}
+
+size_t fare_proto_part(uint8_t *p, size_t size, uint8_t version, struct fare_id call_id, const struct fare_part *a)
+{
+	struct fare_pack k = {.p = p, .size = size};
+	put_head(&k, version, FARE_MSG_PART, 0, call_id);
+	fare_pack_u64(&k, a->tag);
+	fare_pack_u8(&k, a->result);
+	fare_pack_u32(&k, a->total);
+	fare_pack_u16(&k, (uint16_t)a->bytes.n);
+	fare_pack_bytes(&k, a->bytes.bytes, a->bytes.n);
+	return packed(&k);
+}
+
+bool fare_proto_read_part(struct fare_unpack *k, struct fare_part *a)
+{
+	a->tag = fare_unpack_u64(k);
+	a->result = fare_unpack_u8(k);
+	a->total = fare_unpack_u32(k);
+	a->bytes.n = fare_unpack_u16(k);
+	if (k->bad || a->total > FARE_ANSWER_MAX || a->bytes.n > sizeof a->bytes.bytes)
+		return false;
+	fare_unpack_bytes(k, a->bytes.bytes, a->bytes.n);
+	return !k->bad && k->at == k->n;
+}

@@ -31,10 +31,17 @@ struct fare_hello {
 	struct fare_listed *listed; /* R10: every slot that is not free */
 };
 
+/* Asks for a part of a kept answer; key: of the account that paid for it. tag: the asker's own, in the answer too. */
+struct fare_part_ask { struct fare_id call_id; struct fare_hash key; uint64_t tag; uint16_t part; };
+enum fare_part_result { FARE_PART_HERE = 1, FARE_PART_NONE = 2 /* expired, or another's */, FARE_PART_FAILED = 3 };
+struct fare_part { uint64_t tag; uint8_t result; uint32_t total; /* bytes of the whole answer */ struct fare_answer_part bytes; };
+
 /* Packers: bytes written, or 0 when size is too small. version: the reader's; a worker speaks the newest only. */
 size_t fare_proto_hello(uint8_t *p, size_t size, const struct fare_hello *h);
 size_t fare_proto_bare(uint8_t *p, size_t size, uint8_t version, enum fare_msg_type type, uint16_t slot, struct fare_id call_id); /* settle, void, ack, welcome */
 size_t fare_proto_ask(uint8_t *p, size_t size, enum fare_msg_type type, uint16_t slot, const struct fare_admit *a); /* admit, check, story (model: the id of the call that is asked for, as text) */
+size_t fare_proto_read(uint8_t *p, size_t size, const struct fare_part_ask *a);
+size_t fare_proto_part(uint8_t *p, size_t size, uint8_t version, struct fare_id call_id, const struct fare_part *a);
 size_t fare_proto_answer(uint8_t *p, size_t size, uint8_t version, uint16_t slot, struct fare_id call_id, const struct fare_admit_answer *a); /* grant or refuse */
 size_t fare_proto_extend(uint8_t *p, size_t size, uint16_t slot, struct fare_id call_id, uint64_t held_output); /* R9: the new size, not the growth */
 size_t fare_proto_extended(uint8_t *p, size_t size, uint8_t version, uint16_t slot, struct fare_id call_id, const struct fare_extended *e);
@@ -46,6 +53,8 @@ bool fare_proto_head(struct fare_unpack *k, struct fare_msg_head *h) FARE_MUST;
 /* listed must have room for FARE_SLOTS_MAX. */
 bool fare_proto_read_hello(struct fare_unpack *k, struct fare_hello *h) FARE_MUST;
 bool fare_proto_read_ask(struct fare_unpack *k, const struct fare_msg_head *h, struct fare_admit *a) FARE_MUST;
+bool fare_proto_read_read(struct fare_unpack *k, const struct fare_msg_head *h, struct fare_part_ask *a) FARE_MUST;
+bool fare_proto_read_part(struct fare_unpack *k, struct fare_part *a) FARE_MUST;
 bool fare_proto_read_answer(struct fare_unpack *k, const struct fare_msg_head *h, struct fare_admit_answer *a) FARE_MUST; /* grant, refuse, checked */
 bool fare_proto_read_story(struct fare_unpack *k, struct fare_span *text) FARE_MUST; /* points into the message */
 bool fare_proto_read_extend(struct fare_unpack *k, uint64_t *held_output) FARE_MUST;

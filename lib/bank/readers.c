@@ -11,39 +11,55 @@ static void came_back(struct fare_post_node *node)
 	r->back(r);
 }
 
-static void *read_all(void *bank)
+static struct fare_reading *take(struct fare_reading_list *from)
 {
-	struct fare_bank *b = bank;
+	struct fare_reading *r = from->first;
+	from->first = r->next;
+	if (!from->first)
+		from->last = &from->first;
+	return r;
+}
+
+static void read_on(struct fare_bank *b, bool quick_only)
+{
 	struct fare_readers *all = &b->readers;
 	for (;;) {
 		pthread_mutex_lock(&all->lock);
-		while (!all->first && !all->stopping)
+		while (!all->quick.first && (quick_only || !all->slow.first) && !all->stopping)
 			pthread_cond_wait(&all->more, &all->lock);
-		struct fare_reading *r = all->stopping ? NULL : all->first;
-		if (r) {
-			all->first = r->next;
-			if (!all->first)
-				all->last = &all->first;
-		}
+		struct fare_reading *r = all->stopping ? NULL : take(all->quick.first ? &all->quick : &all->slow);
 		pthread_mutex_unlock(&all->lock);
 		if (!r)
-			return NULL;
+			return;
 		r->read(r);
 		fare_loop_post(b->loop, &r->node);
 	}
 }
 
+static void *read_all(void *bank)
+{
+	read_on(bank, false);
+	return NULL;
+}
+
+static void *read_quick(void *bank)
+{
+	read_on(bank, true);
+	return NULL;
+}
+
 void fare_read(struct fare_bank *b, struct fare_reading *r)
 {
 	struct fare_readers *all = &b->readers;
+	struct fare_reading_list *to = r->quick ? &all->quick : &all->slow;
 	r->bank = b;
 	r->next = NULL;
 	r->node.fn = came_back;
 	all->busy++;
 	pthread_mutex_lock(&all->lock);
-	*all->last = r;
-	all->last = &r->next;
-	pthread_cond_signal(&all->more);
+	*to->last = r;
+	to->last = &r->next;
+	pthread_cond_broadcast(&all->more);
 	pthread_mutex_unlock(&all->lock);
 }
 
@@ -52,9 +68,10 @@ void fare_readers_start(struct fare_bank *b)
 	struct fare_readers *all = &b->readers;
 	pthread_mutex_init(&all->lock, NULL);
 	pthread_cond_init(&all->more, NULL);
-	all->last = &all->first;
+	all->quick.last = &all->quick.first;
+	all->slow.last = &all->slow.first;
 	for (size_t i = 0; i < FARE_READERS_N; i++)
-		if (pthread_create(&all->threads[i], NULL, read_all, b) != 0)
+		if (pthread_create(&all->threads[i], NULL, i == 0 ? read_quick : read_all, b) != 0)
 			fare_fatal("no thread for a reader");
 }
 

@@ -71,6 +71,13 @@ static void queue(struct fare_conn *c, const uint8_t *bytes, size_t n)
 	fare_watch_set(c->watch, FARE_READ | FARE_WRITE);
 }
 
+void fare_call_send(struct fare_conn *c, const uint8_t *msg, size_t n)
+{
+	FARE_ASSERT(n > 0);
+	if (c->first || !send_packet(c, msg, n))
+		queue(c, msg, n);
+}
+
 void fare_call_tell(void *bank, struct fare_worker *w, enum fare_msg_type type, uint16_t slot, struct fare_id call_id, const struct fare_admit_answer *answer)
 {
 	struct fare_conn *c = w->conn;
@@ -87,21 +94,15 @@ void fare_call_tell(void *bank, struct fare_worker *w, enum fare_msg_type type, 
 		n = fare_proto_checked(msg, sizeof msg, c->version, call_id, answer);
 	else
 		n = fare_proto_bare(msg, sizeof msg, c->version, type, slot, call_id);
-	FARE_ASSERT(n > 0);
-	if (c->first || !send_packet(c, msg, n))
-		queue(c, msg, n);
+	fare_call_send(c, msg, n);
 }
 
 void fare_call_say_story(struct fare_worker *w, struct fare_id call_id, struct fare_span text)
 {
 	struct fare_conn *c = w->conn;
 	uint8_t msg[FARE_MSG_SMALL];
-	if (!c)
-		return;
-	size_t n = fare_proto_story(msg, sizeof msg, c->version, call_id, text);
-	FARE_ASSERT(n > 0);
-	if (c->first || !send_packet(c, msg, n))
-		queue(c, msg, n);
+	if (c)
+		fare_call_send(c, msg, fare_proto_story(msg, sizeof msg, c->version, call_id, text));
 }
 
 /* ---- Meters */
@@ -213,6 +214,8 @@ static bool on_message(struct fare_conn *c, const uint8_t *p, size_t n)
 			return false;
 		fare_decider_extend(d, c->worker, h.slot, h.call_id, held_output);
 		return true;
+	case FARE_MSG_READ:
+		return c->version >= 2 && fare_call_read(c, &k, &h);
 	case FARE_MSG_SETTLE:
 	case FARE_MSG_VOID:
 		fare_decider_end(d, c->worker, h.slot, h.call_id, h.type == FARE_MSG_VOID);

@@ -65,6 +65,8 @@ struct fare_conn {
 bool fare_call_open(struct fare_bank *b);
 void fare_call_close(struct fare_bank *b);
 void fare_call_tell(void *bank, struct fare_worker *w, enum fare_msg_type type, uint16_t slot, struct fare_id call_id, const struct fare_admit_answer *answer);
+void fare_call_send(struct fare_conn *c, const uint8_t *msg, size_t n);
+bool fare_call_read(struct fare_conn *c, struct fare_unpack *k, const struct fare_msg_head *h); /* a part of a kept answer is asked for; false: malformed */
 /* Incarnations without a connection: is one dead (R2)? Removes what is left of those without holds. */
 void fare_call_bury(struct fare_bank *b);
 void fare_call_sweep(struct fare_bank *b); /* meters of incarnations that this bank never heard of */
@@ -74,16 +76,18 @@ bool fare_call_read_meter(void *bank, struct fare_worker *w, unsigned slot, stru
 struct fare_reading {
 	void (*read)(struct fare_reading *r); /* on a reader's thread: it alone touches what belongs to it */
 	void (*back)(struct fare_reading *r); /* then on the decider's */
+	bool quick;                           /* one record or two, for a caller who waits: not behind scans */
 	struct fare_bank *bank;               /* the readers', like what follows */
 	struct fare_reading *next;
 	struct fare_post_node node;
 };
-enum { FARE_READERS_N = 4 };
+enum { FARE_READERS_N = 5 /* one of them for quick ones alone */ };
+struct fare_reading_list { struct fare_reading *first, **last; };
 struct fare_readers {
 	pthread_t threads[FARE_READERS_N];
 	pthread_mutex_t lock;
 	pthread_cond_t more;
-	struct fare_reading *first, **last; /* lock */
+	struct fare_reading_list quick, slow; /* lock */
 	bool stopping;                      /* lock */
 	unsigned busy;                      /* the decider's */
 };
@@ -185,6 +189,7 @@ struct fare_bank {
 	uint64_t turns;    /* for waits */
 	unsigned rerates;  /* under way, all to one price version */
 	uint64_t rerate_version;
+	unsigned parts;    /* of kept answers, being read */
 	bool stopping;
 	unsigned story_reads; /* for workers, under way */
 	bool expiring;     /* the writer is at it */

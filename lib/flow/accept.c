@@ -60,6 +60,24 @@ static const char *mount_prefix(const struct fare_call *c)
 	return *prefix == 0 || fare_conf_is_prefix(fare_span_of(prefix)) ? prefix : NULL;
 }
 
+/* The key's text is the caller's own: what goes on is a digest, which says nothing of it. */
+static bool take_idempotency_key(struct fare_call *c)
+{
+	struct fare_span header = param(c, "HTTP_IDEMPOTENCY_KEY");
+	char key[FARE_IDEM_KEY_MAX];
+	uint8_t endpoint = (uint8_t)fare_call_endpoint(c);
+	size_t n;
+	if (!header.p)
+		return true;
+	if (!fare_http_idempotency_key(header, key, &n)) {
+		fare_refusal_set(&c->refusal, FARE_CODE_BAD_REQUEST, "Idempotency-Key", "Idempotency-Key is 1 to %d characters of printable ASCII, bare or as a quoted string.", FARE_IDEM_KEY_MAX);
+		return false;
+	}
+	fare_sha256_parts((const struct fare_sha256_part[]){{&endpoint, sizeof endpoint}, {key, n}}, 2, &c->idem);
+	fare_keep_begin(c);
+	return true;
+}
+
 bool fare_step_accept(struct fare_call *c)
 {
 	const char *prefix = mount_prefix(c);
@@ -77,11 +95,7 @@ bool fare_step_accept(struct fare_call *c)
 		return false;
 	if (c->route == FARE_ROUTE_MODELS || c->route == FARE_ROUTE_MODEL || c->route == FARE_ROUTE_HEALTHZ || c->route == FARE_ROUTE_CALL)
 		return true;
-	if (param(c, "HTTP_IDEMPOTENCY_KEY").p) {
-		fare_refusal_set(&c->refusal, FARE_CODE_BAD_REQUEST, "Idempotency-Key", "Idempotency-Key is not supported yet: send the request without it.");
-		return false;
-	}
-	return fare_http_body_type(param(c, "CONTENT_TYPE"), param(c, "HTTP_CONTENT_ENCODING"), &c->refusal);
+	return take_idempotency_key(c) && fare_http_body_type(param(c, "CONTENT_TYPE"), param(c, "HTTP_CONTENT_ENCODING"), &c->refusal);
 }
 
 bool fare_body_is_large(struct fare_call *c)

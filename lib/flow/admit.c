@@ -17,6 +17,10 @@ static const struct { enum fare_refused refused; enum fare_code code; const char
 	{FARE_OVERLOADED, FARE_CODE_OVERLOADED, "Too many calls are running."},
 	{FARE_CALL_ENDED, FARE_CODE_STORE_UNAVAILABLE, "The call was given up before it was admitted."},
 	{FARE_STORE_FULL, FARE_CODE_STORE_UNAVAILABLE, "The disk is nearly full: what is left is kept for calls that run."},
+	{FARE_IDEM_IN_FLIGHT, FARE_CODE_IDEMPOTENCY_IN_FLIGHT, ""},
+	{FARE_IDEM_MISMATCH, FARE_CODE_IDEMPOTENCY_MISMATCH, ""},
+	{FARE_IDEM_SPENT, FARE_CODE_IDEMPOTENCY_SPENT, ""},
+	{FARE_IDEM_FULL, FARE_CODE_OVERLOADED, "No more Idempotency-Keys can be remembered just now; without one the call can be made."},
 	{FARE_STORE_READ_ONLY, FARE_CODE_STORE_UNAVAILABLE, "The disk is read-only."},
 };
 
@@ -44,6 +48,8 @@ static bool admitted(struct fare_call *c, enum fare_asked asked, const struct fa
 	r->needed = a->numbers.needed;
 	r->price = a->numbers.price;
 	r->affordable = a->numbers.affordable;
+	r->earlier = a->numbers.earlier;
+	r->cost = a->numbers.cost;
 	r->topup_url = c->gate->conf->topup_url;
 	r->currency = c->gate->conf->currency;
 	return false;
@@ -98,13 +104,19 @@ void fare_step_ask(struct fare_call *c)
 	};
 	memcpy(ask.ip, c->ip, sizeof ask.ip);
 	memcpy(ask.model, c->model, sizeof ask.model);
+	if (c->keep.on) {
+		struct fare_hash body;
+		fare_sha256(c->body.bytes.p, c->body.bytes.n, &body);
+		memcpy(ask.body, body.b, sizeof ask.body);
+		ask.idem = c->idem;
+	}
 	fare_link_ask(c->gate->link, c->slot, &ask, &c->asking, (uint64_t)c->gate->conf->admit_timeout_ms);
 }
 
 bool fare_step_admit(struct fare_call *c)
 {
 	const struct fare_admit_answer *a = &c->asking.answer;
-	if (!admitted(c, c->asking.asked, a)) {
+	if (fare_replay_is_due(c) || !admitted(c, c->asking.asked, a)) {
 		c->slot = -1; /* the link's again */
 		return false;
 	}

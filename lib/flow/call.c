@@ -36,6 +36,8 @@ void fare_call_free(struct fare_call *c)
 	fare_buf_release(&c->head);
 	fare_buf_release(&c->out);
 	fare_call_bearer_free(c);
+	fare_keep_free(c);
+	free(c->replaying);
 	c->ops->close(c->io);
 	free(c);
 }

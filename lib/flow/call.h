@@ -33,6 +33,15 @@ enum fare_pass {
 	FARE_PASS_DROP      /* read and forgotten: the answer is ours */
 };
 
+/* An answer as the caller gets it, kept for its Idempotency-Key while it fits (FARE_ANSWER_MAX). */
+struct fare_keep {
+	bool on;               /* there is a key, and all of the answer so far is in here */
+	struct fare_buf head, body;
+	size_t taken;          /* from the budget of bodies */
+	size_t noted;          /* bytes of the call's out that are in here, or are not to be */
+};
+
+struct fare_replaying;
 struct fare_call {
 	struct fare_asking asking; /* first: the relay's way from the bank's answers to the call */
 	struct fare_call *next, *before; /* the relay's list */
@@ -51,6 +60,7 @@ struct fare_call {
 	struct fare_hash key;
 	char model[FARE_NAME_N];     /* as the caller says it */
 	struct fare_body body;       /* the caller's; from translate on what is sent upstream */
+	struct fare_hash idem;       /* of endpoint and Idempotency-Key; zero: none */
 
 	/* scan, admit, translate */
 	struct fare_openai_request request;
@@ -97,7 +107,12 @@ struct fare_call {
 	bool held_up;             /* the upstream, because what comes next is not held for */
 	bool drained;             /* the upstream has ended meanwhile */
 	bool dry;                 /* ended by us: there is no more */
+
+	struct fare_keep keep;
+	struct fare_replaying *replaying; /* NULL: it is a call of its own */
 };
+
+static inline enum fare_endpoint fare_call_endpoint(const struct fare_call *c) { return c->route == FARE_ROUTE_CHAT ? FARE_CHAT : c->route == FARE_ROUTE_COMPLETIONS ? FARE_COMPLETIONS : FARE_EMBEDDINGS; }
 
 /* Doorman's steps. */
 bool fare_step_accept(struct fare_call *c) FARE_MUST;   /* route, parameters within limits */
@@ -131,6 +146,7 @@ bool fare_step_translate(struct fare_call *c) FARE_MUST;
 void fare_call_start(struct fare_call *c, struct fare_loop *loop, struct fare_net *net);
 void fare_call_turn_away(struct fare_call *c, struct fare_loop *loop); /* c->refusal, of a call that was not started */
 void fare_call_end(struct fare_call *c, enum fare_net_result result); /* upstream is over; may free the call */
+void fare_call_say_dry(struct fare_call *c);                          /* the dialect's end of a stream that was ended by us, into out, once; c->charged and c->cost are known */
 void fare_call_left(struct fare_call *c);                             /* the relay forgets it; recorded and freed */
 
 /* Bytes of the upstream's body; none: what waited goes on. False: it may be over, and must not be touched any more. */
@@ -145,6 +161,23 @@ bool fare_out_gone(struct fare_call *c) FARE_MUST; /* the caller has left */
 bool fare_out_left(struct fare_call *c); /* has the caller left already? */
 void fare_out_watch(struct fare_call *c, struct fare_loop *loop);
 static inline size_t fare_out_pending(const struct fare_call *c) { return c->out.n - c->out_at; }
+
+/* Keep. */
+void fare_keep_begin(struct fare_call *c); /* of a call that came with a key */
+void fare_keep_note(struct fare_call *c);  /* what has come into out since the last time belongs to the answer */
+void fare_keep_skip(struct fare_call *c);  /* what has come into out does not */
+void fare_keep_head(struct fare_call *c);  /* c->head is about to be said */
+bool fare_keep_reads_on(const struct fare_call *c); /* the caller is expected back: were he to leave, the upstream is read to its end all the same */
+void fare_keep_end(struct fare_call *c);   /* c->ending and c->cost are known: an answer that is whole goes to the bank; before the meter's final */
+void fare_keep_off(struct fare_call *c);   /* nothing is kept; a caller who has left is waited for no longer than others */
+void fare_keep_free(struct fare_call *c);
+
+/* Replay: a kept answer is said instead. */
+bool fare_replay_is_due(const struct fare_call *c);              /* that is what the bank has answered */
+void fare_replay_start(struct fare_call *c, struct fare_loop *loop);
+void fare_replay_more(struct fare_call *c);                      /* the caller has read enough for the next part */
+bool fare_replay_gone(struct fare_call *c) FARE_MUST;            /* as fare_out_gone */
+void fare_replay_cut(struct fare_call *c);                       /* the worker ends */
 
 /* What the meter says of the call so far. */
 void fare_step_meter(struct fare_call *c);

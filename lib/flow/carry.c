@@ -35,6 +35,8 @@ static void on_head(void *arg, int status)
 	} else {
 		c->pass = FARE_PASS_ERROR;
 	}
+	if (c->pass != FARE_PASS_TAP)
+		fare_keep_off(c);
 	fare_head_upstream(c);
 }
 
@@ -63,7 +65,8 @@ bool fare_call_data(struct fare_call *c, struct fare_span bytes)
 	default:
 		more = c->received <= DROP_MAX;
 	}
-	if (c->gone && c->received - c->gone_from > (uint64_t)c->gate->conf->client_gone_bytes)
+	fare_keep_note(c);
+	if (c->gone && !fare_keep_reads_on(c) && c->received - c->gone_from > (uint64_t)c->gate->conf->client_gone_bytes)
 		more = false;
 	if (!more || c->out.failed) {
 		stop(c);
@@ -212,12 +215,18 @@ static enum fare_ending ending_of(struct fare_call *c, enum fare_net_result resu
 	return c->gone && !c->gone_late && !upstream_failed(c, ending) ? FARE_CLIENT_GONE : ending;
 }
 
+void fare_call_say_dry(struct fare_call *c)
+{
+	const struct fare_tap_dry end = {.choices = c->choices, .notice = &c->refusal, .call_id = c->id, .usage = c->charged, .cost = c->cost};
+	if (c->dry && c->event_stream && fare_tap_end(c->tap) != FARE_TAP_DRY)
+		fare_tap_dry(c->tap, &end, &c->out);
+}
+
 /* What is still to be said goes into out. */
 static void last_words(struct fare_call *c)
 {
 	if (c->dry && c->event_stream) {
-		const struct fare_tap_dry end = {.choices = c->choices, .notice = &c->refusal, .call_id = c->id, .usage = c->charged, .cost = c->cost};
-		fare_tap_dry(c->tap, &end, &c->out);
+		fare_call_say_dry(c);
 	} else if (!c->refusal.code) {
 		if (!c->head_out)
 			fare_head_seal(c);
@@ -261,7 +270,8 @@ void fare_call_end(struct fare_call *c, enum fare_net_result result)
 
 void fare_call_turn_away(struct fare_call *c, struct fare_loop *loop)
 {
-	fare_out_watch(c, loop);
+	if (!c->watch)
+		fare_out_watch(c, loop);
 	c->over = true;
 	fare_call_body_free(c);
 	answer_end(c);

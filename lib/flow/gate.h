@@ -24,6 +24,7 @@ struct fare_gate {
 	struct fare_journal *journal; /* NULL: none is kept */
 	struct fare_budget budget; /* of request bodies */
 	struct fare_counts counts;
+	bool brief; /* the process is killed soon after its caller has left (CGI): nothing can be read on for him */
 	void (*waits)(void); /* the calling thread is about to wait for the bank or for a caller; NULL: nobody wants to know */
 };
 static inline void fare_gate_waits(const struct fare_gate *g)

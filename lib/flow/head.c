@@ -67,6 +67,7 @@ void fare_head_upstream(struct fare_call *c)
 
 void fare_head_seal(struct fare_call *c)
 {
+	fare_keep_head(c);
 	if (c->over && !c->event_stream) { /* the whole answer is in hand */
 		char cost[FARE_AMOUNT_TEXT_N];
 		fare_amount_text(c->cost, cost);

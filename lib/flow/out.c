@@ -17,14 +17,19 @@ bool fare_out_gone(struct fare_call *c)
 	c->gone_late = c->tap && fare_tap_end(c->tap) == FARE_TAP_COMPLETE;
 	c->gone_from = c->received;
 	c->moved_ms = fare_clock_boot_ms();
+	fare_keep_note(c);
 	fare_buf_release(&c->out);
 	c->out_at = 0;
+	fare_keep_skip(c);
 	fare_watch_free(&c->watch);
 	if (c->over) {
 		fare_call_left(c);
 		return false;
 	}
-	fare_timer_set(c->timer, (uint64_t)c->gate->conf->client_gone_ms);
+	if (c->replaying)
+		return fare_replay_gone(c);
+	if (!fare_keep_reads_on(c))
+		fare_timer_set(c->timer, (uint64_t)c->gate->conf->client_gone_ms);
 	if (!c->paused)
 		return true;
 	c->paused = false;
@@ -88,14 +93,18 @@ static bool finish(struct fare_call *c)
 
 bool fare_out_flush(struct fare_call *c)
 {
+	fare_keep_note(c);
 	if (c->gone) {
 		fare_buf_reset(&c->out);
 		c->out_at = 0;
+		fare_keep_skip(c);
 		return true;
 	}
 	if (!c->head_out && c->out.n)
 		fare_head_seal(c);
-	if (!write_out(c))
+	bool there = write_out(c);
+	fare_keep_skip(c);
+	if (!there)
 		return fare_out_gone(c);
 	size_t pending = fare_out_pending(c);
 	if (pending == 0 && c->over)
@@ -106,7 +115,10 @@ bool fare_out_flush(struct fare_call *c)
 	c->paused = false;
 	if (c->held_up || c->drained)
 		return true;
-	fare_transfer_resume(c->transfer);
+	if (c->replaying)
+		fare_replay_more(c);
+	else
+		fare_transfer_resume(c->transfer);
 	return false; /* it may be over by now */
 }
 
@@ -135,7 +147,9 @@ static void on_timer(void *arg)
 		fare_timer_set(c->timer, limit_ms - still_ms);
 		return;
 	}
-	if (c->gone) {
+	if (c->gone && fare_keep_reads_on(c)) {
+		return; /* the transfer has its own end */
+	} else if (c->gone) {
 		fare_transfer_abort(&c->transfer);
 		fare_call_end(c, FARE_NET_OK);
 	} else if (fare_out_pending(c) || c->over) {
@@ -144,6 +158,7 @@ static void on_timer(void *arg)
 	} else if (c->event_stream) {
 		fare_timer_set(c->timer, (uint64_t)conf->silence_ms);
 		fare_openai_silence(&c->out);
+		fare_keep_skip(c);
 		bool there = fare_out_flush(c);
 		(void)there;
 	}

@@ -30,7 +30,11 @@ static void on_heard(struct fare_asking *asking)
 		c->next->before = c;
 	r->first = c;
 	bool good = fare_step_admit(c);
-	if (good && r->cutting) {
+	if (fare_replay_is_due(c) && !r->cutting) {
+		fare_replay_start(c, r->loop);
+		return;
+	}
+	if ((good || fare_replay_is_due(c)) && r->cutting) {
 		fare_refusal_set(&c->refusal, FARE_CODE_OVERLOADED, NULL, "It is being stopped.");
 		good = false;
 	}
@@ -79,6 +83,10 @@ static void on_cut(struct fare_post_node *node)
 		if (c->over)
 			continue;
 		c->cut = true;
+		if (c->replaying) {
+			fare_replay_cut(c);
+			continue;
+		}
 		fare_transfer_abort(&c->transfer);
 		fare_call_end(c, FARE_NET_RESET);
 	}

@@ -5,8 +5,7 @@
 
 bool fare_step_scan(struct fare_call *c)
 {
-	enum fare_endpoint endpoint = c->route == FARE_ROUTE_CHAT ? FARE_CHAT : c->route == FARE_ROUTE_COMPLETIONS ? FARE_COMPLETIONS : FARE_EMBEDDINGS;
-	if (!fare_openai_request_read(&c->request, endpoint, fare_buf_span(&c->body.bytes), &c->refusal))
+	if (!fare_openai_request_read(&c->request, fare_call_endpoint(c), fare_buf_span(&c->body.bytes), &c->refusal))
 		return false;
 	memcpy(c->model, c->request.model, sizeof c->model);
 	c->streaming = c->request.stream;

@@ -43,8 +43,10 @@ void fare_step_settle(struct fare_call *c)
 	charge_of(c, &m, &charge);
 	c->charged = charge.usage;
 	c->cost = charge.amount;
+	fare_keep_end(c);
 	fare_fault("worker_before_settle");
 	fare_meter_final(c->gate->link, c->slot, c->ending);
+	fare_fault("worker_after_final");
 	fare_link_settle(c->gate->link, c->slot);
 	c->slot = -1;
 }

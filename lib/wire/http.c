@@ -144,6 +144,30 @@ static bool is_json(struct fare_span content_type)
 	       (type.n > 5 && fare_span_is_nocase(fare_span_at(type.p + type.n - 5, 5), "+json"));
 }
 
+bool fare_http_idempotency_key(struct fare_span header, char out[FARE_IDEM_KEY_MAX], size_t *n)
+{
+	struct fare_span s = fare_span_trim(header);
+	bool quoted = s.n > 0 && s.p[0] == '"';
+	size_t at = quoted ? 1 : 0, end = s.n;
+	if (quoted && (s.n < 2 || s.p[--end] != '"'))
+		return false;
+	*n = 0;
+	for (; at < end; at++) {
+		char ch = s.p[at];
+		if (quoted && ch == '"')
+			return false;
+		if (quoted && ch == '\\') { /* escapes itself and the quote, nothing else (RFC 9651) */
+			if (++at == end || (s.p[at] != '"' && s.p[at] != '\\'))
+				return false;
+			ch = s.p[at];
+		}
+		if (ch < ' ' || ch > '~' || *n == FARE_IDEM_KEY_MAX)
+			return false;
+		out[(*n)++] = ch;
+	}
+	return *n > 0;
+}
+
 bool fare_http_body_type(struct fare_span content_type, struct fare_span content_encoding, struct fare_refusal *r)
 {
 	struct fare_span encoding = fare_span_trim(content_encoding);

@@ -16,6 +16,12 @@ bool fare_http_route(struct fare_span method, struct fare_span uri, const char *
 /* The caller's key out of the four headers that carry one (empty spans: absent); of two, the one that looks like ours. Empty: none (key_missing). */
 struct fare_span fare_http_key(struct fare_span authorization, struct fare_span x_api_key, struct fare_span x_goog_api_key, struct fare_span api_key);
 /* A POST's Content-Type (JSON, or absent) and Content-Encoding (identity, or absent). */
+/*
+ * The caller's Idempotency-Key, as draft-ietf-httpapi-idempotency-key-header says it (a quoted string), or bare: both mean the same text. Into out, *n bytes of it.
+ * False: not 1 to FARE_IDEM_KEY_MAX characters of printable ASCII.
+ */
+enum { FARE_IDEM_KEY_MAX = 255 };
+bool fare_http_idempotency_key(struct fare_span header, char out[FARE_IDEM_KEY_MAX], size_t *n) FARE_MUST;
 bool fare_http_body_type(struct fare_span content_type, struct fare_span content_encoding, struct fare_refusal *r) FARE_MUST;
 /* May this header of the upstream's answer pass to the caller? By allow-list; never Status, Location, Set-Cookie, X-Accel-*, X-Sendfile, hop-by-hop; line at most 7 KiB, no controls. */
 bool fare_http_header_passes(struct fare_span name, struct fare_span value);

@@ -36,7 +36,7 @@ static const struct code codes[FARE_CODE_N] = {
 	[FARE_CODE_MODEL_NOT_PRICED] = {"model_not_priced", "configuration", 404, 0, "The model has no price, so nothing can be charged for it.", "Ask the operator to price it (farebox model add)."},
 	[FARE_CODE_METHOD_NOT_ALLOWED] = {"method_not_allowed", "", 405, 0, "This endpoint does not take that method.", "Use a method named in Allow."},
 	[FARE_CODE_SERVICE_RETIRED] = {"service_retired", "configuration", 410, 0, "This service is no longer offered.", "Ask the operator what replaces it."},
-	[FARE_CODE_IDEMPOTENCY_IN_FLIGHT] = {"idempotency_in_flight", "", 409, 0, "A call with this Idempotency-Key is still running.", "Ask again when it has ended."},
+	[FARE_CODE_IDEMPOTENCY_IN_FLIGHT] = {"idempotency_in_flight", "", 409, 1, "A call with this Idempotency-Key is still running.", "Ask again when it has ended."},
 	[FARE_CODE_IDEMPOTENCY_SPENT] = {"idempotency_spent", "", 409, 0, "A call with this Idempotency-Key was charged, and its answer is not kept.", "Send a new Idempotency-Key to make (and pay for) a new call."},
 	[FARE_CODE_IDEMPOTENCY_MISMATCH] = {"idempotency_mismatch", "", 422, 0, "This Idempotency-Key was used with another body.", "Send the same body again, or a new Idempotency-Key."},
 	[FARE_CODE_BAD_JSON] = {"bad_json", "", 400, 0, "The body is not valid JSON.", "Send one JSON object (RFC 8259) in UTF-8, with no member named twice."},
@@ -186,6 +186,12 @@ static void add_error(const struct fare_refusal *r, struct fare_id call_id, stru
 			add_money(r, out);
 		add_text(out, "topup_url", r->topup_url);
 	}
+	if (!fare_id_is_zero(r->earlier)) {
+		fare_id_text(r->earlier, id);
+		fare_buf_addf(out, ", \"earlier_call_id\": \"%s\"", id);
+	}
+	if (r->code == FARE_CODE_IDEMPOTENCY_SPENT)
+		add_amount(out, "cost", r->cost);
 	fare_buf_add_char(out, '}');
 }
 
@@ -263,11 +269,10 @@ void fare_refusal_headers(const struct fare_refusal *r, struct fare_buf *out)
 {
 	const struct code *code = code_of(r->code);
 	fare_buf_add_str(out, "Cache-Control: no-store\r\n");
-	if (code->status == 402) {
+	if (code->status == 402 || r->code == FARE_CODE_IDEMPOTENCY_SPENT || r->code == FARE_CODE_IDEMPOTENCY_MISMATCH) /* SDKs try a 409 again by themselves */
 		fare_buf_add_str(out, "x-should-retry: false\r\n");
-		if (has_url(r) && fits_link(r->topup_url))
-			fare_buf_addf(out, "Link: <%s>; rel=\"payment\"\r\n", r->topup_url);
-	}
+	if (code->status == 402 && has_url(r) && fits_link(r->topup_url))
+		fare_buf_addf(out, "Link: <%s>; rel=\"payment\"\r\n", r->topup_url);
 	if (code->retry_after_s > 0)
 		fare_buf_addf(out, "Retry-After: %llu\r\n", r->retry_after_s > 0 ? (unsigned long long)r->retry_after_s : code->retry_after_s);
 	if (r->code == FARE_CODE_METHOD_NOT_ALLOWED && r->allow)

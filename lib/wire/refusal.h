@@ -33,6 +33,8 @@ struct fare_refusal {
 	struct fare_amount available, needed; /* balance_too_low */
 	struct fare_price price;              /* balance_too_low */
 	uint64_t affordable;                  /* balance_too_low: max_tokens that would be affordable */
+	struct fare_id earlier;               /* idempotency_: the call that has the key */
+	struct fare_amount cost;              /* idempotency_spent: what that one cost */
 	const char *topup_url;                /* from the settings, "" or NULL: none */
 	const char *currency;                 /* from the settings, for the sentence; NULL: none named */
 	const char *allow;                    /* method_not_allowed: the methods that are */

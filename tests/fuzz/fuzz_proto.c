@@ -60,6 +60,20 @@ static void check_extend(struct fare_unpack *k, const struct fare_msg_head *h)
 		FARE_ASSERT(!fare_proto_read_extended(k, &e) || fare_proto_extended(again, sizeof again, h->version, h->slot, h->call_id, &e) == k->n);
 }
 
+static void check_read(struct fare_unpack *k, const struct fare_msg_head *h)
+{
+	struct fare_part_ask a;
+	if (fare_proto_read_read(k, h, &a))
+		FARE_ASSERT(fare_proto_read(again, sizeof again, &a) == k->n);
+}
+
+static void check_part(struct fare_unpack *k, const struct fare_msg_head *h)
+{
+	static struct fare_part a;
+	if (fare_proto_read_part(k, &a))
+		FARE_ASSERT(fare_proto_part(again, FARE_MSG_SMALL, h->version, h->call_id, &a) == k->n && memcmp(again, k->p, 1) == 0);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *p, size_t n)
 {
 	struct fare_unpack k = {.p = p, .n = n};
@@ -76,5 +90,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *p, size_t n)
 		check_story(&k, &h);
 	else if (h.type == FARE_MSG_EXTEND || h.type == FARE_MSG_EXTENDED)
 		check_extend(&k, &h);
+	else if (h.type == FARE_MSG_READ)
+		check_read(&k, &h);
+	else if (h.type == FARE_MSG_PART)
+		check_part(&k, &h);
 	return 0;
 }

@@ -122,8 +122,9 @@ static void say(struct fare_asking *a)
 
 void fare_link_ask(struct fare_link *l, int slot, const struct fare_admit *ask, struct fare_asking *a, uint64_t timeout_ms)
 {
-	(void)l, (void)ask, (void)timeout_ms;
+	(void)l, (void)timeout_ms;
 	assert_int_equal(slot, 3);
+	stub_link.asked = *ask;
 	stub_link_note("admit");
 	said.extend = 0;
 	say(a);
@@ -151,6 +152,47 @@ enum fare_asked fare_link_story(struct fare_link *l, const struct fare_admit *as
 	stub_link_note(ask->model);
 	fare_buf_add_str(story, stub_link.story ? stub_link.story : "");
 	return fare_link_check(l, ask, answer, timeout_ms);
+}
+
+static struct { struct fare_post_node node; struct fare_fetch *fetch; } fetched; /* one at a time */
+
+static void on_fetched(struct fare_post_node *node)
+{
+	struct fare_fetch *f = fetched.fetch;
+	size_t n = strlen(stub_link.kept), at = (size_t)f->ask.part * FARE_ANSWER_PART_N;
+	(void)node;
+	f->asked = FARE_ASKED_ANSWERED;
+	f->part = (struct fare_part){.result = FARE_PART_NONE, .total = (uint32_t)n};
+	if (at < n && !(stub_link.kept_fails_at && at + FARE_ANSWER_PART_N > stub_link.kept_fails_at)) {
+		f->part.result = FARE_PART_HERE;
+		f->part.bytes.n = (uint32_t)(n - at < FARE_ANSWER_PART_N ? n - at : FARE_ANSWER_PART_N);
+		memcpy(f->part.bytes.bytes, stub_link.kept + at, f->part.bytes.n);
+	}
+	f->heard(f);
+}
+
+void fare_link_fetch(struct fare_link *l, struct fare_fetch *f, uint64_t timeout_ms)
+{
+	(void)l, (void)timeout_ms;
+	if (f->ask.part == 0)
+		stub_link_note("fetch");
+	assert_true(fare_id_eq(f->ask.call_id, stub_link.answer.numbers.earlier));
+	fetched.node.fn = on_fetched;
+	fetched.fetch = f;
+	fare_loop_post(stub_link_loop, &fetched.node);
+}
+
+char stub_kept[512 * 1024];
+
+void fare_link_keep(struct fare_link *l, int slot, struct fare_span head, struct fare_span body)
+{
+	(void)l, (void)slot;
+	assert_true(head.n + body.n < sizeof stub_kept);
+	memcpy(stub_kept, head.p, head.n);
+	if (body.n)
+		memcpy(stub_kept + head.n, body.p, body.n);
+	stub_kept[head.n + body.n] = 0;
+	stub_link_note("keep");
 }
 
 void fare_link_void(struct fare_link *l, int slot) { (void)l, (void)slot, stub_link_note("void"); }

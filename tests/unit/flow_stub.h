@@ -5,12 +5,15 @@
 #include "bank/client.h"
 #include "flow/io.h"
 
-/* The link. Words are noted in order: slot admit extend=N void sent progress usage final:ENDING settle; progress once in a row. */
+/* The link. Words are noted in order: slot admit extend=N void sent progress usage final:ENDING settle keep fetch; progress once in a row. */
 struct stub_link_answer {
 	bool no_slot, no_answer, down, no_more /* extends are not answered */;
 	uint64_t held_max; /* output tokens that extends grant at most */
 	struct fare_admit_answer answer;
 	const char *story;
+	struct fare_admit asked;     /* the last one */
+	const char *kept;            /* what the bank keeps, for fetches */
+	size_t kept_fails_at;        /* a part from there on is not to be had; 0: all are */
 };
 extern struct stub_link_answer stub_link;
 extern struct fare_loop *stub_link_loop; /* where answers come */
@@ -19,6 +22,7 @@ void stub_link_note(const char *word);
 const char *stub_link_notes(void);
 bool stub_link_wait(const char *word); /* until it was noted; false: it never was */
 struct fare_usage stub_link_usage(void);
+extern char stub_kept[512 * 1024]; /* head and body that were given to be kept, NUL-terminated */
 
 /* The request. */
 struct stub_io {

@@ -121,6 +121,37 @@ static void check_extend(void **state)
 	assert_int_equal(fare_proto_extended(bytes, n - 1, FARE_PROTO_VERSION, 3, id, &e), 0);
 }
 
+/* Parts of kept answers. */
+static void check_parts(void **state)
+{
+	struct fare_part_ask ask = {.call_id = id, .key = {{7}}, .tag = 8, .part = 9}, read_ask;
+	static struct fare_part part, read_part;
+	struct fare_msg_head h;
+	struct fare_unpack k;
+	(void)state;
+	size_t n = fare_proto_read(bytes, sizeof bytes, &ask);
+	for (size_t cut = 0; cut <= n + 1; cut++) {
+		k = (struct fare_unpack){.p = bytes, .n = cut};
+		assert_int_equal(fare_proto_head(&k, &h) && fare_proto_read_read(&k, &h, &read_ask), cut == n);
+	}
+	check_head(&k, n, FARE_MSG_READ, &h);
+	assert_true(fare_proto_read_read(&k, &h, &read_ask));
+	assert_true(fare_id_eq(read_ask.call_id, id) && read_ask.key.b[0] == 7 && read_ask.tag == 8 && read_ask.part == 9);
+	part = (struct fare_part){.tag = 5, .result = FARE_PART_HERE, .total = FARE_ANSWER_MAX, .bytes.n = FARE_ANSWER_PART_N};
+	memset(part.bytes.bytes, 'x', sizeof part.bytes.bytes);
+	n = fare_proto_part(bytes, FARE_MSG_SMALL, FARE_PROTO_VERSION, id, &part); /* the longest fits a small message */
+	check_head(&k, n, FARE_MSG_PART, &h);
+	assert_true(fare_proto_read_part(&k, &read_part));
+	assert_memory_equal(&part, &read_part, sizeof part);
+	for (size_t cut = 0; cut <= n + 1; cut++) {
+		k = (struct fare_unpack){.p = bytes, .n = cut};
+		assert_int_equal(fare_proto_head(&k, &h) && fare_proto_read_part(&k, &read_part), cut == n);
+	}
+	part.total++; /* more than is kept of any */
+	check_head(&k, fare_proto_part(bytes, FARE_MSG_SMALL, FARE_PROTO_VERSION, id, &part), FARE_MSG_PART, &h);
+	assert_false(fare_proto_read_part(&k, &read_part));
+}
+
 /* What a worker of before an upgrade says and hears. */
 static void check_version_1(void **state)
 {
@@ -189,6 +220,6 @@ static void check_hello(void **state)
 
 int main(void)
 {
-	const struct CMUnitTest tests[] = {cmocka_unit_test(check_ask), cmocka_unit_test(check_answers), cmocka_unit_test(check_story), cmocka_unit_test(check_extend), cmocka_unit_test(check_version_1), cmocka_unit_test(check_hello)};
+	const struct CMUnitTest tests[] = {cmocka_unit_test(check_ask), cmocka_unit_test(check_answers), cmocka_unit_test(check_story), cmocka_unit_test(check_extend), cmocka_unit_test(check_parts), cmocka_unit_test(check_version_1), cmocka_unit_test(check_hello)};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
