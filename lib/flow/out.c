@@ -33,7 +33,7 @@ bool fare_out_gone(struct fare_call *c)
 	if (!c->paused)
 		return true;
 	c->paused = false;
-	if (c->held_up)
+	if (c->held_up || c->drained)
 		return true;
 	fare_transfer_resume(c->transfer); /* may deliver, and even end the call, from within */
 	return false;

@@ -95,14 +95,17 @@ static struct { struct fare_post_node nodes[8]; unsigned node; struct fare_askin
 
 static void on_said(struct fare_post_node *node)
 {
-	struct fare_asking *a = said.asking;
 	(void)node;
+	pthread_mutex_lock(&lock);
+	struct fare_asking *a = said.asking;
+	uint64_t extend = said.extend;
+	said.asking = NULL;
+	pthread_mutex_unlock(&lock);
 	if (!a) /* the call has ended meanwhile */
 		return;
-	said.asking = NULL;
-	if (said.extend) {
-		uint64_t held = said.extend < stub_link.held_max ? said.extend : stub_link.held_max;
-		a->answer.extended = (struct fare_extended){.asked = said.extend, .held_output = held, .hold = {(int64_t)held}, .available = {5}};
+	if (extend) {
+		uint64_t held = extend < stub_link.held_max ? extend : stub_link.held_max;
+		a->answer.extended = (struct fare_extended){.asked = extend, .held_output = held, .hold = {(int64_t)held}, .available = {5}};
 		a->asked = stub_link.no_more ? FARE_ASKED_TIMEOUT : FARE_ASKED_ANSWERED;
 		a->heard(a);
 		return;
@@ -112,11 +115,14 @@ static void on_said(struct fare_post_node *node)
 	a->heard(a);
 }
 
-static void say(struct fare_asking *a)
+static void say(struct fare_asking *a, uint64_t extend)
 {
+	pthread_mutex_lock(&lock);
 	struct fare_post_node *node = &said.nodes[said.node++ % FARE_ARRAY_N(said.nodes)];
 	node->fn = on_said;
 	said.asking = a;
+	said.extend = extend;
+	pthread_mutex_unlock(&lock);
 	fare_loop_post(stub_link_loop, node);
 }
 
@@ -126,8 +132,7 @@ void fare_link_ask(struct fare_link *l, int slot, const struct fare_admit *ask, 
 	assert_int_equal(slot, 3);
 	stub_link.asked = *ask;
 	stub_link_note("admit");
-	said.extend = 0;
-	say(a);
+	say(a, 0);
 }
 
 void fare_link_extend(struct fare_link *l, int slot, uint64_t held_output, struct fare_asking *a, uint64_t timeout_ms)
@@ -136,8 +141,7 @@ void fare_link_extend(struct fare_link *l, int slot, uint64_t held_output, struc
 	(void)l, (void)slot, (void)timeout_ms;
 	snprintf(word, sizeof word, "extend=%llu", (unsigned long long)held_output);
 	stub_link_note(word);
-	said.extend = held_output;
-	say(a);
+	say(a, held_output);
 }
 
 enum fare_asked fare_link_check(struct fare_link *l, const struct fare_admit *ask, struct fare_admit_answer *answer, uint64_t timeout_ms)
@@ -200,7 +204,9 @@ void fare_link_void(struct fare_link *l, int slot) { (void)l, (void)slot, stub_l
 void fare_link_settle(struct fare_link *l, int slot)
 {
 	(void)l, (void)slot;
+	pthread_mutex_lock(&lock);
 	said.asking = NULL;
+	pthread_mutex_unlock(&lock);
 	stub_link_note("settle");
 }
 
