@@ -104,6 +104,7 @@ int fare_books_each_entry(struct fare_books *b, uint64_t account, uint64_t from_
 /* By call id: 1 found, 0 not, -1 failed. */
 int fare_books_find_call(struct fare_books *b, struct fare_id call_id, struct fare_entry *out) FARE_MUST;
 int fare_books_find_story(struct fare_books *b, struct fare_id call_id, struct fare_story *out) FARE_MUST; /* likewise */
+int fare_books_find_replay(struct fare_books *b, struct fare_id call_id, struct fare_replay *out) FARE_MUST; /* likewise */
 /* One account, price version or provider; likewise. */
 int fare_books_find_account(struct fare_books *b, uint64_t id, struct fare_account *out) FARE_MUST;
 int fare_books_find_model(struct fare_books *b, uint64_t version, struct fare_model *out) FARE_MUST;

@@ -132,6 +132,12 @@ int fare_books_find_story(struct fare_books *b, struct fare_id call_id, struct f
 	return found(fare_story_get(&v, call_id, out));
 }
 
+int fare_books_find_replay(struct fare_books *b, struct fare_id call_id, struct fare_replay *out)
+{
+	struct fare_view v = fare_view_plain(b->store);
+	return found(fare_replay_get(&v, call_id, out));
+}
+
 int fare_books_find_account(struct fare_books *b, uint64_t id, struct fare_account *out)
 {
 	struct fare_view v = fare_view_plain(b->store);

@@ -17,7 +17,7 @@ static void expired(void *bank, struct fare_job *job)
 {
 	struct fare_bank *b = bank;
 	b->expiring = false;
-	if (job->op.applied == FARE_APPLIED && job->op.u.expire.count == FARE_EXPIRE_MAX)
+	if (job->op.applied == FARE_APPLIED && job->op.u.expire.count == FARE_EXPIRE_MAX && b->d.room == FARE_ROOM_GOOD)
 		expire(b);
 }
 

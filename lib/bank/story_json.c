@@ -26,9 +26,11 @@ static int read_call(struct fare_books *b, struct fare_call_facts *f)
 		return there < 0 ? -1 : 0;
 	there = fare_books_find_call(b, f->call_id, &f->entry);
 	f->has_entry = there > 0;
+	int replay = there > 0 ? fare_books_find_replay(b, f->call_id, &f->replay) : 0;
+	f->has_replay = replay > 0;
 	if (f->has_entry && !f->told_by)
 		f->told_by = FARE_TOLD_BY_ENTRY;
-	return there < 0 ? -1 : 0;
+	return there < 0 || replay < 0 ? -1 : 0;
 }
 
 int fare_call_facts_read(struct fare_books *b, struct fare_call_facts *f)
@@ -157,6 +159,7 @@ static void add_upstream(const struct fare_call_facts *f, struct fare_buf *out)
 	}
 	add_u64(out, "entry", f->has_entry, f->entry.number);
 	add_amount(out, "balance", f->has_entry, f->entry.balance);
+	add_text(out, "idempotency", f->has_replay, f->replay.answer_n > 0 ? "kept" : "spent");
 }
 
 /* As callers are told it; "" of none. */

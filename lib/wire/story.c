@@ -143,6 +143,10 @@ static void tell_flags(struct telling *t)
 	if (is(t, "max_tokens_from", "balance"))
 		fare_buf_addf(&t->message, " It named no bound of its output, and the balance paid for no more than %lld tokens of it, so that was its bound (Farebox-Max-Tokens).",
 			(long long)number(t, "max_tokens"));
+	if (is(t, "idempotency", "kept"))
+		fare_buf_add_str(&t->message, " A repeat with its Idempotency-Key gets its answer again, at no cost.");
+	if (is(t, "idempotency", "spent"))
+		fare_buf_add_str(&t->message, " A repeat with its Idempotency-Key is refused: the call was charged, and its answer is not kept.");
 	if (is(t, "told_by", "log"))
 		fare_buf_add_str(&t->message, " Only the log of calls has it, so no more is known.");
 	if (is(t, "told_by", "entry"))

@@ -133,13 +133,19 @@ static unsigned dice(unsigned *seed, unsigned n)
 	return (*seed >> 16) % n;
 }
 
+static struct fare_id told_of; /* the good worker's call: its key is the bad one's, too */
+
 /* Half of them are messages as they should be, but for a few bytes. */
 static size_t random_packet(unsigned *seed, uint8_t *msg, size_t size)
 {
 	struct fare_admit ask = ask_of(fare_id_new());
+	static const enum fare_msg_type asks[] = {FARE_MSG_ADMIT, FARE_MSG_ADMIT, FARE_MSG_CHECK, FARE_MSG_STORY};
+	enum fare_msg_type type = asks[dice(seed, FARE_ARRAY_N(asks))];
 	size_t n = dice(seed, 300);
+	if (type == FARE_MSG_STORY)
+		fare_id_text(dice(seed, 2) ? told_of : ask.call_id, ask.model);
 	if (dice(seed, 2))
-		n = fare_proto_ask(msg, size, dice(seed, 2) ? FARE_MSG_ADMIT : FARE_MSG_CHECK, (uint16_t)dice(seed, SLOTS), &ask);
+		n = fare_proto_ask(msg, size, type, (uint16_t)dice(seed, SLOTS), &ask);
 	else
 		for (size_t i = 0; i < n; i++)
 			msg[i] = (uint8_t)dice(seed, 256);
@@ -148,7 +154,7 @@ static size_t random_packet(unsigned *seed, uint8_t *msg, size_t size)
 	if (n && dice(seed, 2))
 		msg[0] = FARE_PROTO_VERSION;
 	if (n > 1 && dice(seed, 2))
-		msg[1] = (uint8_t)dice(seed, 7);
+		msg[1] = (uint8_t)dice(seed, FARE_MSG_STORY + 2);
 	return n ? n : 1;
 }
 
@@ -174,6 +180,7 @@ static void bad_main(struct fare_id incarnation, struct fare_id id, unsigned see
 	struct bad b;
 	impersonate(incarnation);
 	bad_make(&b);
+	told_of = id;
 	end_other_call(&b, id);
 	admit_no_id(&b);
 	crowd(&b);
@@ -217,6 +224,23 @@ static void read_charge(void *arg, const struct fare_json *j)
 		*(int64_t *)arg += test_nano(j, "amount");
 }
 
+static void read_story(struct fare_link *link, struct fare_id id, const char *part)
+{
+	struct fare_admit ask = {.call_id = fare_id_new(), .key = key, .ip = "127.0.0.1"};
+	struct fare_admit_answer answer;
+	struct fare_buf text;
+	fare_id_text(id, ask.model);
+	fare_buf_init(&text, FARE_MSG_SMALL);
+	TEST_MUST(fare_link_story(link, &ask, &text, &answer, WAIT_MS) == FARE_ASKED_ANSWERED && answer.granted);
+	TEST_MUST(text.n > 0 && strstr(fare_buf_cstr(&text), part));
+	fare_buf_reset(&text);
+	fare_id_text(ask.call_id, ask.model);
+	TEST_MUST(fare_link_story(link, &ask, &text, &answer, WAIT_MS) == FARE_ASKED_ANSWERED && answer.granted && text.n == 0);
+	ask.key.b[0] ^= 1;
+	TEST_MUST(fare_link_story(link, &ask, &text, &answer, WAIT_MS) == FARE_ASKED_ANSWERED && !answer.granted && answer.refused == FARE_KEY_UNKNOWN);
+	fare_buf_release(&text);
+}
+
 int main(void)
 {
 	char error[FARE_ERROR_N];
@@ -239,6 +263,7 @@ int main(void)
 	TEST_MUST(test_bank_ask(&bank, "{\"op\": \"status\"}", read_incarnation, NULL) && !fare_id_is_zero(incarnation));
 	long pid = test_bank_pid(&bank);
 
+	read_story(link, id, "\"told_by\": \"hold\"");
 	pid_t child = fork();
 	if (child == 0)
 		bad_main(incarnation, id, seed);
@@ -259,6 +284,7 @@ int main(void)
 	int64_t charged = 0;
 	TEST_MUST(test_bank_ask(&bank, "{\"op\": \"ledger\", \"name\": \"a\"}", read_charge, &charged));
 	TEST_MUST(charged == -60);
+	read_story(link, id, "\"state\": \"ended\"");
 	fare_link_free(&link);
 	test_bank_must(&bank, "{\"op\": \"stop\"}");
 	test_bank_remove(&bank);

@@ -3,6 +3,7 @@
 
 #include "base/json.h"
 #include "wire/refusal.h"
+#include "wire/story.h"
 
 #include "unit.h"
 
@@ -112,8 +113,55 @@ static void test_headers(void **state)
 	headers_are(&bad, "Cache-Control: no-store\r\n");
 }
 
+/* What is told of a call: the facts stay, and words are added. */
+static void told(const char *facts, const char *part)
+{
+	struct fare_buf b;
+	struct fare_json j = {0};
+	fare_buf_init(&b, FARE_STORY_TEXT_MAX);
+	assert_true(fare_story_tell(fare_span_of(facts), "https://pay.example", "USD", &b));
+	assert_true(fare_json_parse(&j, fare_buf_span(&b)));
+	assert_memory_equal(b.p, facts, strlen(facts) - 1);
+	assert_true(fare_json_string_bytes(&j, fare_json_member(&j, fare_json_root(&j), "message")) > 5);
+	if (!strstr(fare_buf_cstr(&b), part))
+		fail_msg("%s: %s is not in it", fare_buf_cstr(&b), part);
+	fare_json_release(&j);
+	fare_buf_release(&b);
+}
+
+static void test_stories(void **state)
+{
+	static const struct { const char *facts, *part; } rows[] = {
+		{"{\"state\": \"idle\"}", "\"cause\": null, \"message\": \"It was admitted, and nothing has been sent to the provider yet.\", \"fix\": null}"},
+		{"{\"state\": \"streaming\"}", "It runs."},
+		{"{\"state\": \"posting\", \"ending\": \"complete\"}", "It ran to its end. Its entry is being written."},
+		{"{\"state\": \"ended\", \"ending\": \"not_sent\", \"cost\": \"0.000000000\"}", "Nothing was charged."},
+		{"{\"state\": \"ended\", \"ending\": \"meter_damaged\", \"cost\": \"0.000000000\"}", "cannot be read any more. Nothing was charged."},
+		{"{\"state\": \"ended\", \"ending\": \"worker_died\", \"cost\": \"0.000000001\"}", "died. What had come by then was charged."},
+		{"{\"state\": \"ended\", \"ending\": \"balance_end\", \"cost\": \"0.000000001\"}", "\"cause\": \"payment\""},
+		{"{\"state\": \"ended\", \"ending\": \"upstream_error\", \"upstream_status\": 403}", "\"cause\": \"configuration\", \"message\": \"The provider does not take the gateway's own key"},
+		{"{\"state\": \"ended\", \"ending\": \"upstream_error\", \"upstream_status\": null}", "did not give a usable answer"},
+		{"{\"state\": \"ended\", \"ending\": \"complete\", \"flags\": [\"clamped\", \"over_hold\"]}", "which was cut to them. It cost more than was held for it."},
+		{"{\"state\": \"ended\", \"ending\": \"complete\", \"idempotency\": \"spent\"}", "its answer is not kept"},
+		{"{\"state\": \"replayed\", \"code\": null}", "said again, at no cost"},
+		{"{\"state\": \"refused\", \"code\": \"of a later farebox\"}", "for a reason that this farebox does not know"},
+		{"{\"state\": \"refused\", \"code\": \"balance_too_low\", \"told_by\": \"log\"}", "\"http_status\": 402, \"cause\": \"payment\", \"message\": \"The balance was too low for this call. Only the log"},
+		{"{\"state\": \"refused\", \"code\": \"overloaded\"}", "\"cause\": \"limits\""},
+		{"{\"state\": \"refused\", \"code\": \"key_expired\", \"key_expires\": \"2026-11-28T00:00:00.000Z\"}", "It expired at 2026-11-28T00:00:00.000Z."},
+	};
+	struct fare_buf b;
+	(void)state;
+	for (size_t i = 0; i < FARE_ARRAY_N(rows); i++)
+		told(rows[i].facts, rows[i].part);
+	fare_buf_init(&b, FARE_STORY_TEXT_MAX);
+	static const char *const senseless[] = {"", "{", "[]", "{}", "3", "{\"a\":1}x"};
+	for (size_t i = 0; i < FARE_ARRAY_N(senseless); i++)
+		assert_false(fare_story_tell(fare_span_of(senseless[i]), "", "USD", &b));
+	fare_buf_release(&b);
+}
+
 int main(void)
 {
-	const struct CMUnitTest tests[] = {cmocka_unit_test(test_table), cmocka_unit_test(test_bodies), cmocka_unit_test(test_payment_required), cmocka_unit_test(test_message), cmocka_unit_test(test_headers)};
+	const struct CMUnitTest tests[] = {cmocka_unit_test(test_table), cmocka_unit_test(test_bodies), cmocka_unit_test(test_stories), cmocka_unit_test(test_payment_required), cmocka_unit_test(test_message), cmocka_unit_test(test_headers)};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

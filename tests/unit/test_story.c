@@ -261,6 +261,18 @@ static void check_told(void **state)
 	f = (struct fare_call_facts){.call_id = kit_id(3)};
 	TOLD(&f, {{"state", "\"refused\""}, {"code", "\"balance_too_low\""}, {"key_id", "2"}, {"cost", "null"}, {"hold", "null"}, {"ending", "null"}, {"available", "\"0.000000008\""},
 		{"needed", "\"0.000000011\""}, {"shortfall", "\"0.000000003\""}, {"affordable_max_tokens", "12"}, {"stream", "true"}, {"provider", "null"}, {"max_tokens", "null"}, {"usage", "null"}});
+	struct fare_op kept = kit_keyed(kit_call(1, 4, 1, 3, 0, 3, 5000), 1, "{}", 2), spent = kit_keyed(kit_call(1, 5, 1, 3, 0, 3, 5000), 2, NULL, 0);
+	assert_int_equal(kit_one(books, &kept), FARE_APPLIED);
+	assert_int_equal(kit_one(books, &spent), FARE_APPLIED);
+	f = (struct fare_call_facts){.call_id = kit_id(4)};
+	TOLD(&f, {{"idempotency", "\"kept\""}, {"state", "\"ended\""}});
+	f = (struct fare_call_facts){.call_id = kit_id(5)};
+	TOLD(&f, {{"idempotency", "\"spent\""}, {"state", "\"ended\""}});
+	struct fare_op replayed = story_op(6, 5);
+	replayed.story.refused = FARE_IDEM_REPLAY;
+	assert_int_equal(kit_one(books, &replayed), FARE_APPLIED);
+	f = (struct fare_call_facts){.call_id = kit_id(6)};
+	TOLD(&f, {{"idempotency", "null"}, {"state", "\"replayed\""}, {"code", "null"}, {"earlier_call", "\"01900000-0000-7000-0000-00000000000e\""}});
 	/* A refusal in memory gives way to what came of the call under the next bank. */
 	f = (struct fare_call_facts){.call_id = kit_id(1), .told_by = FARE_TOLD_BY_MEMORY, .story = refused.story};
 	TOLD(&f, {{"state", "\"ended\""}, {"told_by", "\"story\""}, {"entry", "1"}});
