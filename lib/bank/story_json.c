@@ -169,7 +169,7 @@ static const char *code_of(uint8_t refused)
 		[FARE_KEY_UNKNOWN] = "key_unknown", [FARE_KEY_EXPIRED] = "key_expired", [FARE_KEY_REVOKED_] = "key_revoked", [FARE_ACCOUNT_CLOSED] = "account_closed",
 		[FARE_MODEL_NOT_ALLOWED] = "model_not_allowed", [FARE_IP_NOT_ALLOWED] = "ip_not_allowed", [FARE_MODEL_UNKNOWN] = "model_unknown", [FARE_MODEL_NOT_PRICED] = "model_not_priced",
 		[FARE_BALANCE_TOO_LOW] = "balance_too_low", [FARE_BOUND_TOO_HIGH] = "bad_request", [FARE_OVERLOADED] = "overloaded", [FARE_IDEM_IN_FLIGHT] = "idempotency_in_flight",
-		[FARE_IDEM_MISMATCH] = "idempotency_mismatch", [FARE_IDEM_SPENT] = "idempotency_spent", [FARE_STORE_FULL] = "store_unavailable", [FARE_STORE_READ_ONLY] = "store_unavailable",
+		[FARE_IDEM_MISMATCH] = "idempotency_mismatch", [FARE_IDEM_SPENT] = "idempotency_spent", [FARE_IDEM_FULL] = "overloaded", [FARE_STORE_FULL] = "store_unavailable", [FARE_STORE_READ_ONLY] = "store_unavailable",
 	};
 	return refused < FARE_ARRAY_N(codes) && codes[refused] ? codes[refused] : "";
 }

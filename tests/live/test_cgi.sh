@@ -18,7 +18,7 @@ cgi() { # MODEL STREAM [ARGUMENT...]: one call as a web server would start it, i
 	ask "$1" "$2" >"$tmp/ask"
 	shift 2
 	exec env -i FAREBOX_HOME="$tmp/home" GATEWAY_INTERFACE=CGI/1.1 REQUEST_METHOD=POST REQUEST_URI=/v1/chat/completions CONTENT_TYPE=application/json \
-		CONTENT_LENGTH="$(wc -c <"$tmp/ask")" HTTP_AUTHORIZATION="Bearer $(cat "$tmp/key")" HTTP_PROXY=http://127.0.0.1:1 "$FAREBOX_LIBEXEC/farebox.fcgi" "$@" <"$tmp/ask"
+		CONTENT_LENGTH="$(wc -c <"$tmp/ask")" ${cgi_key:+"HTTP_IDEMPOTENCY_KEY=$cgi_key"} HTTP_AUTHORIZATION="Bearer $(cat "$tmp/key")" HTTP_PROXY=http://127.0.0.1:1 "$FAREBOX_LIBEXEC/farebox.fcgi" "$@" <"$tmp/ask"
 }
 live() { curl -q -s "$sandbox/sandbox/live" | field live; }
 live_is() { [ "$(live)" -eq "$1" ]; }
@@ -67,6 +67,13 @@ has "a stream with no bank running" "data: [DONE]" "$answer"
 has "its arguments are the caller's words: none counts" "Status: 200" "$(cgi sandbox-chat false --home /nowhere --help 2>"$tmp/err")"
 has "a refused one" "Status: 404" "$(cgi nothing false 2>"$tmp/err")"
 is "is in the log of calls, too" 1 "$(farebox log | grep -c '"model":"nothing","status":404,"code":"model_unknown","ending":null')"
+cgi_key=again
+first=$(cgi sandbox-chat true 2>>"$tmp/err" | cat)
+wait_until 10 no_holds || :
+second=$(cgi sandbox-chat true 2>>"$tmp/err" | cat)
+cgi_key=
+has "a call with an Idempotency-Key, said again, is replayed" "Idempotent-Replayed: true" "$second"
+is "with the same bytes" "$first" "$(printf '%s\n' "$second" | grep -v '^Idempotent-Replayed')"
 mv "$tmp/home/log" "$tmp/log.moved"
 echo >"$tmp/home/log"
 has "where no call can be logged, it goes on" "Status: 200" "$(cgi sandbox-chat false 2>"$tmp/err")"
