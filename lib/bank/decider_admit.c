@@ -178,6 +178,8 @@ static bool grant(struct fare_decider *d, struct fare_worker *w, uint16_t slot, 
 	answer->grant.key_id = k->id;
 	answer->grant.account_id = a->rec.id;
 	fill_grant(d, m, &answer->grant);
+	if (fare_fault("bank_before_hold"))
+		fare_log(FARE_WARN, "fault bank_before_hold");
 	write_hold(d, w, slot, ask, &answer->grant, m, h);
 	a->pending.nano += h->hold_nano; /* no overflow: price_call has looked */
 	w->holds++;

@@ -94,7 +94,10 @@ static bool act(const char *action)
 	uint64_t ms;
 	if (strcmp(action, "kill") == 0)
 		kill(getpid(), SIGKILL);
-	else if (strcmp(action, "exit") == 0)
+	else if (strncmp(action, "kill=", 5) == 0) {
+		if (unlink(action + 5) == 0)
+			kill(getpid(), SIGKILL);
+	} else if (strcmp(action, "exit") == 0)
 		_exit(1);
 	else if (strcmp(action, "fail") == 0)
 		return true;

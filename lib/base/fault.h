@@ -1,6 +1,6 @@
 /*
  * Fault points, compiled in by --enable-faults only. FAREBOX_FAULT="name:action[@n],..." in the environment strikes at the nth pass (default 1; @*: at each) of the point with
- * that name: `kill` (SIGKILL to self), `exit`, `fail` (the point returns true: the caller acts as if the operation failed), `sleep=MS`, `hold=PATH` (waits while the file PATH exists).
+ * that name: `kill` (SIGKILL to self), `kill=PATH` (likewise, by whoever removes the file PATH: once, though each process counts for itself), `exit`, `fail` (the point returns true: the caller acts as if the operation failed), `sleep=MS`, `hold=PATH` (waits while the file PATH exists).
  * Points may also be read from the file named by FAREBOX_FAULT_FILE at each pass, so that a test can switch them on and off under load (passes count from a rule's
  * appearance there). Every pass of a struck point is logged, so a test can see that it was hit.
  */

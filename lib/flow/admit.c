@@ -110,6 +110,7 @@ void fare_step_ask(struct fare_call *c)
 		memcpy(ask.body, body.b, sizeof ask.body);
 		ask.idem = c->idem;
 	}
+	fare_fault("worker_before_admit");
 	fare_link_ask(c->gate->link, c->slot, &ask, &c->asking, (uint64_t)c->gate->conf->admit_timeout_ms);
 }
 

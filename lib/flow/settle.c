@@ -48,5 +48,6 @@ void fare_step_settle(struct fare_call *c)
 	fare_meter_final(c->gate->link, c->slot, c->ending);
 	fare_fault("worker_after_final");
 	fare_link_settle(c->gate->link, c->slot);
+	fare_fault("worker_after_settle");
 	c->slot = -1;
 }

@@ -144,6 +144,7 @@ int main(int argc, char **argv)
 	int fd = socket(AF_UNIX, SOCK_STREAM, 0);
 	bool sent;
 
+	setvbuf(stdout, NULL, _IONBF, 0); /* who reads it wants to see each piece as it comes */
 	if (argc < 2 || strlen(argv[1]) >= sizeof to.sun_path) {
 		fprintf(stderr, "usage: farebox-fcgi SOCKET [NAME=VALUE | NAME:BYTES]... <BODY\n");
 		return 2;
