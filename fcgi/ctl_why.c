@@ -139,7 +139,8 @@ static void people_print(const struct fare_json *j)
 static int unknown(const struct fare_conf *c, const struct fare_json *facts)
 {
 	struct fare_span id = fare_json_text(facts, fare_json_member(facts, fare_json_root(facts), "call_id"));
-	return ctl_fail("no call %.*s: not among the calls that run, those refused lately, the stories that are kept, the entries of the ledger and the lines of %s/log/calls.log", (int)id.n - 2, id.p + 1, c->home);
+	return ctl_fail("no call %.*s: not among the calls that run, those refused lately, the stories that are kept, the entries of the ledger and the lines of %s/log/calls.log",
+		(int)id.n - 2, id.p + 1, c->home);
 }
 
 int ctl_why_print(const struct fare_conf *c, struct fare_span facts, bool json)

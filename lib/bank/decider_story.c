@@ -19,15 +19,15 @@ void fare_decider_granted(struct fare_decider *d, const struct fare_hold *h, con
 	struct fare_acct before = *a;
 	before.pending.nano -= h->hold_nano;
 	*fare_decider_seen(d, h) = (struct fare_seen){.available = fare_decider_available(&before), .pending = before.pending, .credit_limit = a->rec.credit_limit, .hold = fare_nano(h->hold_nano),
-		.prompt_bytes = ask->prompt_bytes, .choices = ask->choices, .endpoint = ask->endpoint,
-		.flags = ask->stream ? FARE_STORY_STREAM : 0};
+		.prompt_bytes = ask->prompt_bytes, .choices = ask->choices, .endpoint = ask->endpoint, .flags = ask->stream ? FARE_STORY_STREAM : 0};
 }
 
 void fare_decider_story(const struct fare_decider *d, const struct fare_hold *h, struct fare_story *out)
 {
 	const struct fare_seen *seen = d->seen ? &d->seen[h - d->holds.records] : NULL;
 	*out = (struct fare_story){.call_id = h->call_id, .state = FARE_STORY_ENDED, .account = h->account, .key = h->key, .price_version = h->price_version, .started_ms = h->started_ms,
-		.ended_ms = d->now_ms, .bound = h->bound, .cost = fare_nano(h->amount_nano), .ending = (uint8_t)h->ending, .flags = (uint8_t)((h->bound_ours ? FARE_STORY_BOUND_OURS : 0) | (h->bound_ours & 2 ? FARE_STORY_LOWERED : 0))};
+		.ended_ms = d->now_ms, .bound = h->bound, .cost = fare_nano(h->amount_nano), .ending = (uint8_t)h->ending,
+		.flags = (uint8_t)((h->bound_ours ? FARE_STORY_BOUND_OURS : 0) | (h->bound_ours & 2 ? FARE_STORY_LOWERED : 0))};
 	if (seen)
 		out->status = seen->status;
 	if (!seen || !seen->choices)
