@@ -319,8 +319,10 @@ static bool try_connect(struct fare_link *l)
 	(void)setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &size, sizeof size);
 	l->watch = fare_watch_new(l->loop, fd, FARE_READ, on_connection, l);
 	pthread_mutex_lock(&l->lock);
-	if (fare_planted("r10_first"))
-		l->fd = fd, say_again_everything(l);
+	if (fare_planted("r10_first")) {
+		l->fd = fd;
+		say_again_everything(l);
+	}
 	bool ok = say_hello(l, fd);
 	l->fd = fd;
 	if (ok)

@@ -148,13 +148,18 @@ static void raw_progress(void)
 	atomic_store(&m->state, FARE_METER_STREAMING);
 }
 
-static void raw_end_well(int fd, struct fare_id id)
+static void raw_final(void)
 {
 	struct fare_meter_slot *m = &raw.slots[0];
 	atomic_store(&m->output, TOKENS);
 	atomic_store(&m->flags, FARE_METER_REPORTED);
 	atomic_store(&m->ending, FARE_COMPLETE);
 	atomic_store(&m->state, FARE_METER_FINAL);
+}
+
+static void raw_end_well(int fd, struct fare_id id)
+{
+	raw_final();
 	raw_settle(fd, id);
 	TEST_MUST(hear(fd) == FARE_MSG_ACK);
 }
@@ -244,6 +249,15 @@ static void must_be_charged(int calls, int64_t nano)
 }
 
 static void faults(const char *rules) { TEST_MUST(fare_file_write(fault_file, rules, strlen(rules), 0600)); }
+
+/* Until the file is removed. */
+static void hold_flushes(void)
+{
+	char rule[FARE_PATH_N + 32];
+	TEST_MUST(fare_file_write(hold_file, "", 0, 0600));
+	snprintf(rule, sizeof rule, "store_flush:hold=%s@*", hold_file);
+	faults(rule);
+}
 
 /* ---- R1: the next worker of the same number does not speak for the dead one, nor write over what its meter says */
 
@@ -351,13 +365,10 @@ static void speak_from_the_grave(void)
 
 static void row_r4(void)
 {
-	char rule[FARE_PATH_N + 32];
 	child_start(speak_from_the_grave);
 	reached();
 	/* Its first call is decided and not yet written, so that the bank still knows it. */
-	TEST_MUST(fare_file_write(hold_file, "", 0, 0600));
-	snprintf(rule, sizeof rule, "store_flush:hold=%s@*", hold_file);
-	faults(rule);
+	hold_flushes();
 	kill(bank_pid, SIGSTOP);
 	go_on();
 	reached();
@@ -367,6 +378,36 @@ static void row_r4(void)
 	TEST_MUST(status().holds >= 1);
 	unlink(hold_file);
 	must_be_charged(1, PART);
+}
+
+/* ---- R7: said twice, and what was committed is not flushed: no answer leaves */
+
+static void settle_twice(void)
+{
+	struct fare_id id;
+	raw_make();
+	int fd = raw_run(&id);
+	struct pollfd p = {.fd = fd, .events = POLLIN};
+	raw_final();
+	step();
+	raw_settle(fd, id);
+	raw_settle(fd, id);
+	TEST_MUST(poll(&p, 1, 300) == 0);
+	step();
+	TEST_MUST(hear(fd) == FARE_MSG_ACK);
+}
+
+static void row_r7(void)
+{
+	child_start(settle_twice);
+	reached();
+	hold_flushes();
+	go_on();
+	reached();
+	unlink(hold_file);
+	go_on();
+	child_must_end_well();
+	must_be_charged(1, TOKENS);
 }
 
 /* ---- R14: the bank dies at the commit */
@@ -419,7 +460,7 @@ static void row_two_banks(void)
 /* ---- */
 
 static const struct row { const char *name; void (*play)(void); bool with_faults; } rows[] = {
-	{"r1", row_r1, false}, {"r2", row_r2, false}, {"r3", row_r3, false}, {"r4", row_r4, true}, {"r14", row_r14, true}, {"closed", row_closed, false}, {"two_banks", row_two_banks, false},
+	{"r1", row_r1, false}, {"r2", row_r2, false}, {"r3", row_r3, false}, {"r4", row_r4, true}, {"r7", row_r7, true}, {"r14", row_r14, true}, {"closed", row_closed, false}, {"two_banks", row_two_banks, false},
 };
 
 static void set_up(void)
