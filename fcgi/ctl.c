@@ -232,11 +232,17 @@ static int ask(const struct fare_conf *c, const struct ctl_command *cmd, bool as
 }
 
 /* What is asked of the bank alone, and what is done before and after it. */
-static int run(const struct fare_conf *c, const struct ctl_command *cmd, const char *first, bool as_json, struct fare_buf *request)
+static int run(const struct fare_conf *c, const struct ctl_command *cmd, int argc, char **argv, bool as_json, struct fare_buf *request)
 {
+	const char *first = NULL, *logs = NULL; /* the words of a restore or backup, read already */
+	for (int i = 0; i < argc; i++)
+		if (strcmp(argv[i], "--logs") == 0 && i + 1 < argc)
+			logs = argv[++i];
+		else
+			first = argv[i];
 	uint64_t head = 0;
 	if (cmd->result == CTL_RESTORE)
-		return ctl_restore(c, first, as_json);
+		return ctl_restore(c, first, logs, as_json);
 	if (cmd->result != CTL_BACKUP)
 		return ask(c, cmd, as_json, request, &head);
 	if (!is_set_up(c, cmd))
@@ -338,7 +344,7 @@ int main(int argc, char **argv)
 	fare_buf_init(&request, FARE_ADMIN_LINE_MAX - 1);
 	int rc = ctl_request(&conf, cmd, argc - words, argv + words, &request);
 	if (rc == CTL_OK)
-		rc = run(&conf, cmd, argv[words], o.json, &request);
+		rc = run(&conf, cmd, argc - words, argv + words, o.json, &request);
 	fare_buf_release(&request);
 	return rc;
 }

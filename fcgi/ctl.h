@@ -86,7 +86,13 @@ void ctl_table_free(struct ctl_table *t); /* prints what is left */
 bool ctl_dir(const char *given, char out[FARE_PATH_N]); /* absolute; false: too long or empty */
 int ctl_backup_begin(const struct fare_conf *c, const char *given);
 int ctl_backup_try(const char *given, uint64_t head, bool json);
-int ctl_restore(const struct fare_conf *c, const char *given, bool json);
+int ctl_restore(const struct fare_conf *c, const char *given, const char *logs, bool json); /* logs: an archive of them, or NULL */
+/* For reading what another may own; and one plain file of such a folder, flushed. errno. */
+int ctl_source_open(int dir, const char *name, int flags);
+bool ctl_file_copy(int dir, const char *name, const char *to);
+
+/* ctl_logs.c: puts what follows the last log in the folder `logs` (a backup's, laid down) there, from an archive. A gap, or logs of another store or life of it: refused. Exit status. */
+int ctl_logs_lay(const char *archive, const char *logs);
 
 /* ctl_why.c */
 int ctl_why_print(const struct fare_conf *c, struct fare_span facts, bool json);

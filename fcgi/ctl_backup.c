@@ -79,7 +79,7 @@ static bool drop_for_good(const struct stat *owner)
 	return getuid() != 0 || (seteuid(0) == 0 && setgid(owner->st_gid) == 0 && setuid(owner->st_uid) == 0);
 }
 
-static int source_open(int dir, const char *name, int flags)
+int ctl_source_open(int dir, const char *name, int flags)
 {
 	uid_t writer = geteuid();
 	if (getuid() == 0 && seteuid(0) != 0)
@@ -108,10 +108,10 @@ static bool bytes_copy(int in, int out)
 }
 
 /* What is no plain file is passed by. */
-static bool file_copy(int dir, const char *name, const char *to)
+bool ctl_file_copy(int dir, const char *name, const char *to)
 {
 	struct stat st;
-	int in = source_open(dir, name, 0), out = -1;
+	int in = ctl_source_open(dir, name, 0), out = -1;
 	bool ok = in >= 0 && fstat(in, &st) == 0;
 	if (ok && S_ISREG(st.st_mode)) {
 		out = open(to, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
@@ -136,13 +136,13 @@ static bool files_copy(const char *from, const char *to)
 {
 	char out[FARE_PATH_N];
 	struct dirent *e;
-	int fd = source_open(AT_FDCWD, from, O_DIRECTORY);
+	int fd = ctl_source_open(AT_FDCWD, from, O_DIRECTORY);
 	DIR *d = fd >= 0 ? fdopendir(fd) : NULL;
 	if (!d)
 		return false;
 	bool ok = mkdir(to, 0700) == 0;
 	while (ok && (e = readdir(d)))
-		ok = is_mark(e->d_name) || (fare_path(out, sizeof out, to, e->d_name) && file_copy(fd, e->d_name, out));
+		ok = is_mark(e->d_name) || (fare_path(out, sizeof out, to, e->d_name) && ctl_file_copy(fd, e->d_name, out));
 	ok = ok && fsync(fd) == 0 && dir_flush(to);
 	int kept = errno;
 	closedir(d);
@@ -276,7 +276,7 @@ static int restore_begin(struct restore *r, const struct fare_conf *c, const cha
 }
 
 /* A new epoch, so that no hold or meter of before is taken for this store's; and a record of what was done. */
-static int books_mark(struct fare_books *b)
+static int books_mark(struct fare_books *b, bool logs)
 {
 	struct fare_seal head;
 	struct fare_op op = {.type = FARE_OP_OUTAGE, .u.post = {.kind = FARE_KIND_RESTORED, .time_ms = fare_clock_wall_ms()}};
@@ -284,19 +284,19 @@ static int books_mark(struct fare_books *b)
 		return ctl_fail("the copy cannot be written");
 	if (op.u.post.time_ms < head.time_ms)
 		op.u.post.time_ms = head.time_ms;
-	snprintf(op.u.post.note, sizeof op.u.post.note, "from a backup that ends at seal %llu", (unsigned long long)head.number);
+	snprintf(op.u.post.note, sizeof op.u.post.note, "from a backup%s at seal %llu", logs ? " and archived logs that end" : " that ends", (unsigned long long)head.number);
 	if (fare_books_begin(b) != 0 || fare_books_apply(b, &op) != 0 || fare_books_commit(b) != 0 || op.applied != FARE_APPLIED)
 		return ctl_fail("the copy cannot be written: %s", op.error);
 	return CTL_OK;
 }
 
-static int store_make(struct restore *r, struct found *f)
+static int store_make(struct restore *r, bool logs, struct found *f)
 {
 	char error[FARE_ERROR_N], mark[FARE_PATH_N];
 	struct fare_books *b = fare_books_open_copy(r->work, error);
 	if (!b)
 		return ctl_fail("%s", error);
-	int rc = books_mark(b);
+	int rc = books_mark(b, logs);
 	if (rc == CTL_OK)
 		rc = books_look(b, f);
 	fare_books_close(&b);
@@ -316,7 +316,16 @@ static int store_place(const struct restore *r, const struct fare_conf *c)
 	return CTL_OK;
 }
 
-int ctl_restore(const struct fare_conf *c, const char *given, bool json)
+static int logs_lay(const struct restore *r, const char *given)
+{
+	char archive[FARE_PATH_N], logs[FARE_PATH_N];
+	if (!ctl_dir(given, archive) || !fare_path(logs, sizeof logs, r->made, "log"))
+		return ctl_fail("%.150s: the path is too long", given);
+	int rc = ctl_logs_lay(archive, logs);
+	return rc != CTL_OK || dir_flush(logs) ? rc : ctl_fail("%s: %s", logs, strerror(errno));
+}
+
+int ctl_restore(const struct fare_conf *c, const char *given, const char *given_logs, bool json)
 {
 	struct restore r = {.lock = -1, .made_lock = -1};
 	struct found f = {.head = {0}};
@@ -324,10 +333,12 @@ int ctl_restore(const struct fare_conf *c, const char *given, bool json)
 	int rc = restore_begin(&r, c, given);
 	if (rc == CTL_OK) {
 		rc = lay_down(r.backup, r.work);
+		if (rc == CTL_OK && given_logs)
+			rc = logs_lay(&r, given_logs);
 		if (!drop_for_good(&r.owner))
 			rc = ctl_fail("cannot become the owner of %s: %s", c->home, strerror(errno));
 		if (rc == CTL_OK)
-			rc = store_make(&r, &f);
+			rc = store_make(&r, given_logs != NULL, &f);
 		if (rc == CTL_OK)
 			rc = store_place(&r, c);
 		tree_remove(r.work);

@@ -112,8 +112,9 @@ static const struct ctl_command commands[] = {
 			"      --head is a seal that was kept elsewhere (status and backup print the last one): with it nobody can cut off the ledger's end, or make it anew, unseen"},
 	{"backup", NULL, "backup", {{.word = "DIR", .member = "dir", .kind = CTL_DIR, .required = true}}, .result = CTL_BACKUP,
 		.help = "copies the store while it is in use into an empty or new folder, and tries the copy: recovered and verified, or not done; settings and providers' keys are not in it"},
-	{"restore", NULL, "restore", {{.word = "DIR", .member = "dir", .kind = CTL_DIR, .required = true}}, .result = CTL_RESTORE,
-		.help = "makes the store of a home that has none from a backup"},
+	{"restore", NULL, "restore", {{.word = "DIR", .member = "dir", .kind = CTL_DIR, .required = true}, {.word = "--logs", .member = "logs", .kind = CTL_DIR, .shown = "ARCHIVE"}},
+		.result = CTL_RESTORE, .help = "makes the store of a home that has none from a backup, and with --logs from the logs after it in log_archive of the settings: to the end of the last one there\n"
+			"      ARCHIVE is that folder, or with logs of more than one life of the store one of the folders in it; copies of a lost store's own last logs, put there, count too"},
 	{"status", NULL, "status", .result = CTL_STATUS, .help = "keeper, workers, holds, the ledger's head"},
 	{"bank", "status", "status", .result = CTL_STATUS, .no_start = true, .help = "the same of a running bank, nothing if there is none"},
 	{"bank", "stop", "stop", .result = CTL_QUIET, .no_start = true, .help = "asks a running bank to leave"},

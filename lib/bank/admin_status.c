@@ -52,6 +52,7 @@ static void reload(struct fare_admin *c)
 	if (fresh && fare_conf_load(fresh, b->conf.home, error)) {
 		b->conf = *fresh;
 		fare_bank_settings(b);
+		fare_checkpointer_settings(b);
 		bool leave = make_room(b, error);
 		if (leave || !*error)
 			fare_admin_ok(c, "");

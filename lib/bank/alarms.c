@@ -20,7 +20,7 @@ extern char **environ;
 
 static const char *const words[FARE_ALARM_N] = {
 	[FARE_ALARM_LOW_BALANCE] = "low_balance", [FARE_ALARM_PROVIDER_REFUSED] = "provider_refused", [FARE_ALARM_CALL_PARKED] = "call_parked",
-	[FARE_ALARM_METER_DAMAGED] = "meter_damaged", [FARE_ALARM_USAGE_CLAMPED] = "usage_clamped", [FARE_ALARM_STORE_FULL] = "store_full", [FARE_ALARM_STORE_COPIED] = "store_copied",
+	[FARE_ALARM_METER_DAMAGED] = "meter_damaged", [FARE_ALARM_USAGE_CLAMPED] = "usage_clamped", [FARE_ALARM_STORE_FULL] = "store_full", [FARE_ALARM_STORE_COPIED] = "store_copied", [FARE_ALARM_LOG_ARCHIVE] = "log_archive",
 };
 
 /* ---- What an alarm says */
@@ -374,6 +374,16 @@ void fare_alarms_close(struct fare_bank *b)
 
 /* ---- Those that are on */
 
+static void add_on(struct fare_buf *out, const char **comma, enum fare_alarm_what what, const struct fare_bank *b, void (*say)(const struct fare_bank *b, char *text, size_t size))
+{
+	char text[FARE_ERROR_N];
+	say(b, text, sizeof text);
+	fare_buf_addf(out, "%s{\"alarm\": \"%s\"", *comma, words[what]);
+	fare_json_text_member(out, "text", text);
+	fare_buf_add_char(out, '}');
+	*comma = ", ";
+}
+
 void fare_alarms_json(const struct fare_bank *b, struct fare_buf *out)
 {
 	const struct fare_decider *d = &b->d;
@@ -392,14 +402,10 @@ void fare_alarms_json(const struct fare_bank *b, struct fare_buf *out)
 		fare_buf_add_char(out, '}');
 		comma = ", ";
 	}
-	if (d->room != FARE_ROOM_GOOD) {
-		char text[FARE_ERROR_N];
-		fare_space_say(b, text, sizeof text);
-		fare_buf_addf(out, "%s{\"alarm\": \"%s\"", comma, words[FARE_ALARM_STORE_FULL]);
-		fare_json_text_member(out, "text", text);
-		fare_buf_add_char(out, '}');
-		comma = ", ";
-	}
+	if (d->room != FARE_ROOM_GOOD)
+		add_on(out, &comma, FARE_ALARM_STORE_FULL, b, fare_space_say);
+	if (b->checkpointer.told)
+		add_on(out, &comma, FARE_ALARM_LOG_ARCHIVE, b, fare_checkpointer_say);
 	if (d->parked) {
 		fare_buf_addf(out, "%s{\"alarm\": \"%s\", \"calls\": %llu}", comma, words[FARE_ALARM_CALL_PARKED], (unsigned long long)d->parked);
 		comma = ", ";

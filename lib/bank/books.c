@@ -4,7 +4,9 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 
+#include "base/fs.h"
 #include "base/log.h"
 #include "base/version.h"
 #include "bank/books_inner.h"
@@ -208,4 +210,24 @@ int fare_books_commit(struct fare_books *b)
 }
 
 int fare_books_checkpoint(struct fare_books *b) { return fare_store_checkpoint(b->store); }
+uint32_t fare_books_log_number(struct fare_books *b) { return fare_store_log_number(b->store); }
+
+/* Each life of a store (from when it was made or restored to its end) has its own folder: the next one counts its logs from the same number on. */
+int fare_books_checkpoint_to(struct fare_books *b, const char *archive, unsigned days, int *error)
+{
+	char name[4 * 16 + 2], *at = name, dir[FARE_PATH_N];
+	for (size_t i = 0; i < sizeof b->meta.store_id; i++)
+		at += snprintf(at, 3, "%02x", b->meta.store_id[i]);
+	*at++ = '.';
+	for (size_t i = 0; i < sizeof b->meta.epoch; i++)
+		at += snprintf(at, 3, "%02x", b->meta.epoch[i]);
+	_Static_assert(sizeof b->meta.store_id == 16 && sizeof b->meta.epoch == 16, "the name's size");
+	if (!fare_path(dir, sizeof dir, archive, name))
+		dir[0] = '\0'; /* no folder: told as that */
+	(void)!mkdir(dir, 0700); /* the archive's own folder is never made: it may be a disk that is not mounted */
+	int r = fare_store_checkpoint_to(b->store, dir, error);
+	if (r == FARE_STORE_OK && days)
+		fare_store_archive_expire(dir, days);
+	return r;
+}
 int fare_books_backup(struct fare_books *b, const char *to) { return fare_store_backup(b->store, to); }

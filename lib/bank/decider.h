@@ -68,11 +68,12 @@ struct fare_job {
  * provider_refused: an upstream answered 401, 402 or 403: it does not take our key, or it is not paid. Once an hour as long as it goes on; after an answer below 300 at
  * once again, but at most once a minute. In memory: a new bank tells it again.
  * store_full: less room than the reserve, or a read-only disk: once when it begins.
+ * log_archive: logs cannot be put into their archive: once when it begins.
  * store_copied: an fsync had failed; the store's files were copied into new ones.
  * The others: once for each call.
  */
 enum fare_alarm_what { FARE_ALARM_LOW_BALANCE = 1, FARE_ALARM_PROVIDER_REFUSED, FARE_ALARM_CALL_PARKED, FARE_ALARM_METER_DAMAGED, FARE_ALARM_USAGE_CLAMPED,
-	FARE_ALARM_STORE_FULL, FARE_ALARM_STORE_COPIED, FARE_ALARM_N };
+	FARE_ALARM_STORE_FULL, FARE_ALARM_STORE_COPIED, FARE_ALARM_LOG_ARCHIVE, FARE_ALARM_N };
 struct fare_alarm {
 	uint8_t what;            /* enum fare_alarm_what */
 	uint64_t account, falls; /* low_balance; account of a call, too */

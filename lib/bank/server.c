@@ -194,6 +194,7 @@ static void on_tick(void *arg)
 		fare_call_sweep(b);
 	fare_bank_publish(b);
 	fare_space_tick(b);
+	fare_checkpointer_tick(b);
 	fare_decider_forget_keys(&b->d);
 	fare_alarms_tick(b);
 	if (is_idle(b)) {
@@ -242,7 +243,8 @@ static void leave(struct fare_bank *b)
 	fare_readers_stop(b);
 	fare_space_stop(b);
 	fare_writer_stop(b);
-	if (fare_books_checkpoint(b->books) != 0)
+	fare_checkpointer_stop(b);
+	if (fare_checkpointer_once(b) != 0)
 		_exit(1);
 	fare_books_close(&b->books);
 	bool running = calls_run(b);
@@ -256,6 +258,7 @@ static int serve(struct fare_bank *b)
 {
 	signal(SIGPIPE, SIG_IGN);
 	fare_writer_start(b);
+	fare_checkpointer_start(b);
 	fare_readers_start(b);
 	fare_space_start(b);
 	if (!recover(b))

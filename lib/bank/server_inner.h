@@ -18,9 +18,9 @@ struct fare_bank;
 /* ---- The writer's thread. A failure of the store ends the process. */
 struct fare_writer {
 	struct fare_bank *bank;
-	pthread_t thread, checkpointer;
+	pthread_t thread;
 	pthread_mutex_t lock;
-	pthread_cond_t more, stop;
+	pthread_cond_t more;
 	struct fare_job *first, **last; /* lock */
 	unsigned waiting;               /* lock: jobs in the queue */
 	bool hurry;                     /* lock: somebody waits for one of them */
@@ -30,6 +30,25 @@ struct fare_writer {
 void fare_writer_start(struct fare_bank *b);
 void fare_writer_post(struct fare_bank *b, struct fare_job *job);
 void fare_writer_stop(struct fare_bank *b); /* after all that was posted is durable */
+FARE_NORETURN void fare_writer_failed(const char *what); /* the store: no acknowledgement leaves any more */
+
+/* ---- Checkpoints, and the archive of logs, on a thread of their own. */
+struct fare_checkpointer {
+	pthread_t thread;
+	pthread_mutex_t lock;
+	pthread_cond_t stop;
+	bool stopping;                  /* lock */
+	char archive[FARE_CONF_TEXT_N]; /* lock: the settings */
+	unsigned archive_days;          /* lock */
+	_Atomic int archive_error;      /* why logs stay in the store, errno; 0: they do not */
+	bool told;                      /* the decider's: that they do */
+};
+void fare_checkpointer_start(struct fare_bank *b);
+void fare_checkpointer_stop(struct fare_bank *b);
+int fare_checkpointer_once(struct fare_bank *b); /* its thread, or when that has ended */
+void fare_checkpointer_settings(struct fare_bank *b);
+void fare_checkpointer_tick(struct fare_bank *b);
+void fare_checkpointer_say(const struct fare_bank *b, char *text, size_t size); /* of an archive that fails, one line */
 
 /* ---- The room that the store has, watched by a thread of its own. */
 struct fare_space {
@@ -196,6 +215,7 @@ struct fare_bank {
 	bool expire_now;   /* the setting has changed */
 	int copied;        /* 1: a failed fsync was made good before this bank opened the store */
 	struct fare_writer writer;
+	struct fare_checkpointer checkpointer;
 	struct fare_readers readers;
 	struct fare_alarms alarms;
 	struct fare_space space;

@@ -1,4 +1,4 @@
-/* The writer: the only thread that changes the store. Batches: whatever has come in while the last one was flushed. And the checkpoints. */
+/* The writer: the only thread that changes the store. Batches: whatever has come in while the last one was flushed. */
 #include "base/first.h"
 
 #include <errno.h>
@@ -15,7 +15,7 @@
  * Nobody waits for a call's entry: under load batches of such begin BATCH_GAP_MS apart (sooner when BATCH_ENOUGH have come), because a flush costs the same for one as for
  * many. What somebody waits for is written at once.
  */
-enum { BATCH_MAX = 8192, BATCH_ENOUGH = 256, BATCH_GAP_MS = 5, CHECKPOINT_S = 60, BATCH_ANSWERS_MAX = 16 * 1024 * 1024 /* the store locks each page of them */ };
+enum { BATCH_MAX = 8192, BATCH_ENOUGH = 256, BATCH_GAP_MS = 5, BATCH_ANSWERS_MAX = 16 * 1024 * 1024 /* the store locks each page of them */ };
 
 struct batch {
 	struct fare_post_node node;
@@ -23,7 +23,7 @@ struct batch {
 	struct fare_job *first;
 };
 
-FARE_NORETURN static void store_failed(const char *what)
+void fare_writer_failed(const char *what)
 {
 	/* No acknowledgement leaves any more: as if killed. The next bank recovers. */
 	fare_log(FARE_ALARM, "the store failed (%s): the bank ends here", what);
@@ -86,7 +86,7 @@ static void look(struct fare_books *books, struct fare_job *job)
 	struct fare_entry e;
 	int r = fare_books_find_call(books, job->op.u.post.call_id, &e);
 	if (r < 0)
-		store_failed("look for a call");
+		fare_writer_failed("look for a call");
 	job->op.applied = r > 0 ? FARE_ALREADY : FARE_APPLIED;
 }
 
@@ -122,15 +122,15 @@ static void write_batch(struct fare_books *books, const char *run, struct fare_j
 {
 	read_answers(run, first);
 	if (fare_books_begin(books) != 0)
-		store_failed("begin");
+		fare_writer_failed("begin");
 	for (struct fare_job *job = first; job; job = job->next)
 		if (job->what == FARE_JOB_OP && fare_books_apply(books, &job->op) != 0)
-			store_failed("apply");
+			fare_writer_failed("apply");
 	for (struct fare_job *job = first; job && fare_planted("hold_before_commit"); job = job->next)
 		if (job->hold)
 			atomic_store(&job->hold->state, FARE_HOLD_FREE);
 	if (fare_books_commit(books) != 0)
-		store_failed("commit");
+		fare_writer_failed("commit");
 	drop_answers(run, first);
 	for (struct fare_job *job = first; job; job = job->next)
 		if (job->what == FARE_JOB_LOOK)
@@ -160,27 +160,6 @@ static void *write_all(void *bank)
 	}
 }
 
-static void *checkpoint_all(void *bank)
-{
-	struct fare_bank *b = bank;
-	struct fare_writer *w = &b->writer;
-	for (;;) {
-		struct timespec until;
-		int e = 0;
-		clock_gettime(CLOCK_REALTIME, &until);
-		until.tv_sec += CHECKPOINT_S;
-		pthread_mutex_lock(&w->lock);
-		while (!w->stopping && e != ETIMEDOUT)
-			e = pthread_cond_timedwait(&w->stop, &w->lock, &until);
-		bool stop = w->stopping;
-		pthread_mutex_unlock(&w->lock);
-		if (stop)
-			return NULL;
-		if (fare_books_checkpoint(b->books) != 0)
-			store_failed("checkpoint");
-	}
-}
-
 void fare_writer_start(struct fare_bank *b)
 {
 	struct fare_writer *w = &b->writer;
@@ -190,9 +169,8 @@ void fare_writer_start(struct fare_bank *b)
 	pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
 	pthread_cond_init(&w->more, &monotonic);
 	pthread_condattr_destroy(&monotonic);
-	pthread_cond_init(&w->stop, NULL);
 	w->last = &w->first;
-	if (pthread_create(&w->thread, NULL, write_all, b) != 0 || pthread_create(&w->checkpointer, NULL, checkpoint_all, b) != 0)
+	if (pthread_create(&w->thread, NULL, write_all, b) != 0)
 		fare_fatal("no thread for the writer");
 }
 
@@ -217,8 +195,6 @@ void fare_writer_stop(struct fare_bank *b)
 	pthread_mutex_lock(&w->lock);
 	w->stopping = true;
 	pthread_cond_broadcast(&w->more);
-	pthread_cond_broadcast(&w->stop);
 	pthread_mutex_unlock(&w->lock);
 	pthread_join(w->thread, NULL);
-	pthread_join(w->checkpointer, NULL);
 }

@@ -42,6 +42,8 @@ struct fare_conf {
 	int64_t image_tokens;                 /* held for each image of a request */
 	int64_t store_reserve_bytes;          /* 0: none */
 	int64_t story_days;                   /* how long stories of calls are kept; 0: none are */
+	char log_archive[FARE_CONF_TEXT_N];   /* "": none */
+	int64_t log_archive_days;             /* 0: kept for ever */
 	char topup_url[FARE_CONF_TEXT_N];     /* "": none */
 	char currency[4];                     /* "USD" */
 	char proxy[FARE_CONF_TEXT_N];         /* "": as the environment says (http_proxy, https_proxy, no_proxy) */

@@ -101,6 +101,8 @@ static const struct fare_param params[] = {
 	NUMBER(image_tokens, 2048, 0, 10000000, "tokens", "held for each image in a request"),
 	NUMBER(store_reserve_bytes, 128 * MIB, 0, 1024 * 1024 * MIB, "bytes", "free space of the store's disk that is kept for calls that run: with less, new ones get 503; 0: none"),
 	NUMBER(story_days, 30, 0, 36500, "days", "how long the stories of calls are kept that farebox why tells; 0: none are. The ledger is kept for ever"),
+	TEXT(log_archive, "", 0, is_absolute, "an absolute path", "folder, on another disk, where the store's logs go that recovery no longer needs: farebox restore DIR --logs makes a backup and them a store; \"\": none, they are removed"),
+	NUMBER(log_archive_days, 0, 0, 36500, "days", "older logs are removed from there; 0: none"),
 	TEXT(topup_url, "", 0, is_url, "an http or https URL", "where callers top up; told in every 402"),
 	TEXT(currency, "USD", 3, is_currency, "three capital letters", "what amounts are in"),
 	TEXT(proxy, "", 0, NULL, "a proxy as curl takes it", "proxy for upstream calls; \"\": http_proxy, https_proxy and no_proxy of the environment"),

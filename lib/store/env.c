@@ -79,6 +79,7 @@ static void on_event(DB_ENV *env, u_int32_t event, void *info)
 static int env_configure(struct fare_store *s)
 {
 	DB_ENV *env = s->env;
+	unsigned part = fare_fault("store_small_logs") ? 16 : 1;
 	env->app_private = s;
 	env->set_errcall(env, on_error);
 	env->set_msgcall(env, on_message);
@@ -88,9 +89,9 @@ static int env_configure(struct fare_store *s)
 	if (r == 0)
 		r = env->set_lg_dir(env, "log");
 	if (r == 0)
-		r = env->set_lg_bsize(env, LOG_BUFFER_BYTES);
+		r = env->set_lg_bsize(env, LOG_BUFFER_BYTES / part);
 	if (r == 0)
-		r = env->set_lg_max(env, LOG_FILE_BYTES);
+		r = env->set_lg_max(env, LOG_FILE_BYTES / part);
 	if (r == 0)
 		r = env->set_lk_max_locks(env, LOCKS_MAX);
 	if (r == 0)
@@ -210,7 +211,7 @@ void fare_store_close(struct fare_store **sp)
 	*sp = NULL;
 }
 
-int fare_store_checkpoint(struct fare_store *s)
+int fare_store_checkpoint_to(struct fare_store *s, const char *archive, int *error)
 {
 	if (fare_store_has_failed(s))
 		return fare_store_error("checkpoint", EIO);
@@ -218,10 +219,25 @@ int fare_store_checkpoint(struct fare_store *s)
 		return fare_store_fail(s, "checkpoint", EIO);
 	int r = s->env->txn_checkpoint(s->env, CHECKPOINT_KIB, CHECKPOINT_MIN, 0);
 	if (r == 0 && pthread_mutex_trylock(&s->logs) == 0) { /* a backup needs them until it has copied them */
-		r = s->env->log_archive(s->env, NULL, DB_ARCH_REMOVE);
+		r = archive ? fare_store_archive_logs(s, archive) : s->env->log_archive(s->env, NULL, DB_ARCH_REMOVE);
+		*error = archive ? s->archive_error : 0;
 		pthread_mutex_unlock(&s->logs);
 	}
 	if (r != 0)
 		return fare_store_fail(s, "checkpoint", r);
 	return fare_store_has_failed(s) ? fare_store_error("checkpoint", EIO) : FARE_STORE_OK;
+}
+
+int fare_store_checkpoint(struct fare_store *s)
+{
+	int error;
+	return fare_store_checkpoint_to(s, NULL, &error);
+}
+
+uint32_t fare_store_log_number(struct fare_store *s)
+{
+	DB_LOG_STAT *stat = NULL;
+	uint32_t number = s->env->log_stat(s->env, &stat, 0) == 0 ? stat->st_cur_file : 0;
+	free(stat);
+	return number;
 }

@@ -21,6 +21,7 @@ struct fare_store {
 	 */
 	pthread_rwlock_t turn;
 	pthread_mutex_t logs; /* held by who removes logs, and by a backup */
+	int archive_error;    /* logs: errno of the last try, 0: none */
 	atomic_bool failed;   /* for good */
 };
 
@@ -32,6 +33,11 @@ int fare_store_open_env(struct fare_store *s, const char *dir, u_int32_t recover
  * syncs it, and sets a checkpoint after it: a power cut then takes it away for good. An error number, or 0.
  */
 int fare_store_sync_files(const char *dir) FARE_MUST;
+
+/* Copies from where `in` is to its end, and flushes. errno. */
+bool fare_store_copy(int in, int out) FARE_MUST;
+/* With `logs` held: moves them into the folder, and leaves the errno of what cannot be moved in archive_error. What the library says. */
+int fare_store_archive_logs(struct fare_store *s, const char *dir);
 
 /* Between them a read that fails is told at once (fare_store_watch_disk), and ended is false. */
 void fare_store_recovery_begins(void);

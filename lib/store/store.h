@@ -66,6 +66,13 @@ int fare_store_commit(struct fare_view *v) FARE_MUST; /* OK: durable. Fault poin
 int fare_store_abort(struct fare_view *v) FARE_MUST;
 /* Own thread: writes pages back, then removes logs that recovery no longer needs. Nothing to do is OK. */
 int fare_store_checkpoint(struct fare_store *s) FARE_MUST;
+/*
+ * The same, but these logs go into the folder `archive`, which is there; error: why they could not, and are still in the store (errno; 0: they could). Fault points: store_copy,
+ * archive (after each step). expire removes logs from such a folder that are older. log_number: that of the log that is written now.
+ */
+int fare_store_checkpoint_to(struct fare_store *s, const char *archive, int *error) FARE_MUST;
+void fare_store_archive_expire(const char *archive, unsigned days);
+uint32_t fare_store_log_number(struct fare_store *s); /* 0: cannot be told */
 
 /*
  * A copy of the store as it is at some moment of the copying, into a folder `to` that is empty or not there; on any thread, beside readers and the writer. Such a copy
@@ -78,7 +85,7 @@ bool fare_store_recover_copy(const char *home, char error[FARE_STORE_ERROR_N]) F
  * From watch_disk on, before any store is opened, the first fsync that fails ends the work on the store: it is never asked again; and so does a read that fails while a store
  * is recovered. `failed` (NULL: nobody) is told on the thread that met it, and need not return. mark_unsynced leaves word for the next process, in the store's folder and the
  * run folder; resync does what must be done then, before the store is opened and with its lock held. OK: done, NONE: nothing was marked, FAILED: one line in error; it is to
- * be tried again. Fault points: store_sync, store_read, resync_write (no space), resync (after each step).
+ * be tried again. Fault points: store_sync, store_read, store_copy (no space), resync (after each step).
  */
 enum fare_disk_failed { FARE_DISK_SYNC, FARE_DISK_READ };
 typedef void fare_disk_failed_fn(enum fare_disk_failed what, int error);

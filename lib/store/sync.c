@@ -22,7 +22,6 @@
 #include "base/log.h"
 #include "store/inner.h"
 
-enum { PART_BYTES = 1 << 20 };
 static const char mark[] = "UNSYNCED", copy_end[] = ".copy";
 
 /* ---- The failure */
@@ -137,30 +136,13 @@ void fare_store_mark_unsynced(const char *home, const char *run)
 
 /* ---- The copies */
 
-static bool bytes_copy(int in, int out)
-{
-	static char part[PART_BYTES];
-	ssize_t n;
-	while ((n = read(in, part, sizeof part)) != 0) {
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (fare_fault("resync_write")) {
-			errno = ENOSPC;
-			return false;
-		}
-		if (n < 0 || !fare_write_all(out, part, (size_t)n))
-			return false;
-	}
-	return fsync(out) == 0;
-}
-
 static bool file_renew(int dir, const char *name)
 {
 	char copy[NAME_MAX + 1];
 	int n = snprintf(copy, sizeof copy, "%s%s", name, copy_end);
 	int in = n > 0 && (size_t)n < sizeof copy ? openat(dir, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC) : -1;
 	int out = in >= 0 ? openat(dir, copy, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600) : -1;
-	bool ok = out >= 0 && bytes_copy(in, out);
+	bool ok = out >= 0 && fare_store_copy(in, out);
 	fare_fault("resync");
 	ok = ok && renameat(dir, copy, dir, name) == 0;
 	int e = errno;

@@ -4,14 +4,11 @@
  */
 #include "base/first.h"
 
-#include <errno.h>
-#include <signal.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <sys/stat.h>
-#include <sys/wait.h>
 
 #include "../unit/books_kit.h"
+#include "steps.h"
 #include "base/fs.h"
 #include "base/log.h"
 #include "store/store.h"
@@ -19,14 +16,6 @@
 enum { SKIPPED = 77, POSTS = 300, STEPS_MAX = 200, OPENED = 3 };
 
 static char home[KIT_PATH_N];
-
-static void must(bool ok, const char *what)
-{
-	if (ok)
-		return;
-	printf("not ok - %s (%s)\n", what, strerror(errno));
-	exit(1);
-}
 
 static bool is_there(const char *name)
 {
@@ -40,20 +29,6 @@ static ino_t inode(const char *name)
 	struct stat st;
 	must(fare_path(path, sizeof path, home, name) && stat(path, &st) == 0, name);
 	return st.st_ino;
-}
-
-/* In a process of its own, with a fault rule; its wait status. */
-static int run(const char *rule, int (*fn)(void))
-{
-	int status;
-	fflush(stdout);
-	pid_t pid = fork();
-	if (pid == 0) {
-		must(setenv("FAREBOX_FAULT", rule, 1) == 0, "setenv");
-		exit(fn());
-	}
-	must(pid > 0 && waitpid(pid, &status, 0) == pid, "fork");
-	return status;
 }
 
 static int make(void)
@@ -105,8 +80,6 @@ static int open_only(void)
 	return b ? OPENED : 0;
 }
 
-static bool exited(int status, int code) { return WIFEXITED(status) && WEXITSTATUS(status) == code; }
-
 /* True: it was done before that step. */
 static bool killed_at(unsigned step)
 {
@@ -133,7 +106,7 @@ int main(void)
 	must(exited(run("", mark), 0) && is_there("UNSYNCED") && is_there("store/UNSYNCED"), "marked");
 	for (unsigned n = 1; n <= 15; n += 4) { /* no space for one of the copies */
 		char rule[64];
-		snprintf(rule, sizeof rule, "resync_write:fail@%u", n);
+		snprintf(rule, sizeof rule, "store_copy:fail@%u", n);
 		must(exited(run(rule, resync), 2) && is_there("UNSYNCED") && is_there("store/UNSYNCED") && !is_there("store/meta.db.copy"), "without space it stays marked");
 		must(exited(run("", look), 0), "without space it opens");
 	}
