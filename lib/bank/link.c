@@ -177,6 +177,8 @@ void fare_link_release(struct fare_link *l, unsigned slot)
 	s->state = SLOT_FREE;
 	s->told = s->heard_of = false;
 	s->call_id = (struct fare_id){{0}};
+	l->kept -= s->kept;
+	s->kept = 0;
 	l->queue[(l->first_free + l->free_count) % l->count] = (uint16_t)slot;
 	l->free_count++;
 	if (l->free_count == l->count)
@@ -341,14 +343,28 @@ void fare_meter_final(struct fare_link *l, int slot, enum fare_ending ending)
 	atomic_store(&m->state, FARE_METER_FINAL);
 }
 
+/* False: the bank is too far behind. */
+static bool keep_room(struct fare_link *l, struct link_slot *s, size_t n)
+{
+	pthread_mutex_lock(&l->lock);
+	bool room = n <= LINK_KEPT_MAX - l->kept;
+	if (room) {
+		s->kept = (uint32_t)n;
+		l->kept += n;
+	}
+	pthread_mutex_unlock(&l->lock);
+	return room;
+}
+
 void fare_link_keep(struct fare_link *l, int slot, struct fare_span head, struct fare_span body)
 {
-	struct fare_id call_id = l->slots[slot].call_id;
+	struct link_slot *s = &l->slots[slot];
 	char text[FARE_ID_TEXT_N];
-	if (fare_answer_write(l->run, call_id, l->incarnation, head, body)) {
+	bool room = keep_room(l, s, head.n + body.n);
+	if (room && fare_answer_write(l->run, s->call_id, l->incarnation, head, body)) {
 		put(&l->meter[slot].answer, head.n + body.n);
 		return;
 	}
-	fare_id_text(call_id, text);
-	fare_log(FARE_WARN, "the answer of call %s cannot be kept: %s", text, strerror(errno));
+	fare_id_text(s->call_id, text);
+	fare_log(FARE_WARN, "the answer of call %s cannot be kept: %s", text, room ? strerror(errno) : "too many wait for the bank");
 }

@@ -17,6 +17,7 @@ struct link_slot {
 	bool heard_of;  /* something of this call was said on any connection: a bank may hold money for it */
 	struct fare_id call_id, last; /* last: newest id it ever had */
 	struct fare_admit ask;
+	uint32_t kept;              /* bytes of its answer's file */
 	struct fare_asking *asking; /* who waits: in SLOT_WAIT; in SLOT_GRANTED for more money, NULL: nobody */
 	uint64_t extend_to;         /* then */
 };
@@ -34,7 +35,7 @@ struct link_check {
 
 /* A bank that was killed is there again within a second or so; one that is not there after LINK_DOWN_MS cannot be had. */
 enum { LINK_DOWN_MS = 5000 };
-enum { LINK_HEAR_MAX = 16 }; /* messages read at a time */
+enum { LINK_HEAR_MAX = 16 /* messages read at a time */, LINK_KEPT_MAX = 64 * 1024 * 1024 /* of the run folder, which may be memory: while the bank's disk does not keep up */ };
 
 struct fare_link {
 	char run[FARE_PATH_N];
@@ -59,6 +60,7 @@ struct fare_link {
 	struct fare_fetch *fetches, **fetches_last; /* unanswered, oldest first */
 	struct fare_fetch *fetched, **fetched_last; /* answered or given up, not told yet */
 	uint64_t tags;
+	size_t kept;           /* bytes of all answers' files whose calls are not acknowledged */
 	uint16_t *queue;       /* ring of free slots */
 	unsigned first_free, free_count;
 	int fd;                /* the connection, -1: none */

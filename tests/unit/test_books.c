@@ -718,12 +718,39 @@ static void test_replays(void **state)
 	assert_int_equal(fare_books_find_call(b, kit_id(2), &e), 1); /* the ledger never expires */
 }
 
+/* As many large answers as the writer takes into a batch: not more than the store has locks for; and let go again. */
+static void test_many_answers(void **state)
+{
+	(void)state;
+	enum { MANY = 65 };
+	static char large[FARE_ANSWER_MAX];
+	static struct fare_op forget;
+	memset(large, 'x', sizeof large);
+	struct fare_op op = kit_money(1, 5000, "", 1000);
+	assert_int_equal(kit_one(b, &op), FARE_APPLIED);
+	assert_int_equal(fare_books_begin(b), 0);
+	forget.type = FARE_OP_FORGET;
+	for (unsigned i = 0; i < MANY; i++) {
+		op = kit_keyed(kit_call(1, 100 + i, 1, 10, 5, 20, 2000), i, large, sizeof large);
+		assert_int_equal(fare_books_apply(b, &op), 0);
+		assert_int_equal(op.applied, FARE_APPLIED);
+		if (i < FARE_FORGET_MAX)
+			forget.u.forget.calls[forget.u.forget.count++] = kit_id(100 + i);
+	}
+	assert_int_equal(fare_books_commit(b), 0);
+	assert_int_equal(kit_one(b, &forget), FARE_APPLIED);
+	assert_int_equal(replays_now().n, 1);
+	struct fare_verify v;
+	assert_int_equal(fare_books_verify(b, &v), 0);
+	assert_true(v.ok);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 		T(test_money), T(test_call_twice), T(test_ref_twice), T(test_rerate), T(test_refused_posts), T(test_overflow), T(test_free_and_over), T(test_time_and_outage),
-		T(test_accounts_and_keys), T(test_catalogue), T(test_export), T(test_known_hashes), T(test_usage), T(test_usage_by), T(test_empty_batch), T(test_epoch), T(test_replays),
+		T(test_accounts_and_keys), T(test_catalogue), T(test_export), T(test_known_hashes), T(test_usage), T(test_usage_by), T(test_empty_batch), T(test_epoch), T(test_replays), T(test_many_answers),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
