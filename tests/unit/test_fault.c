@@ -1,6 +1,7 @@
 /* Fault points. Each case runs in a child, for rules are read once per process. Skipped when fault points are not compiled in. */
 #include "base/first.h"
 
+#include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
@@ -144,9 +145,34 @@ static void test_kill(void **state)
 	assert_non_null(strstr(text, "pass 2, struck: kill\n"));
 }
 
+static char once_path[sizeof rules_path + 8];
+
+static int run_kill_once(void)
+{
+	char rule[128];
+	snprintf(rule, sizeof rule, "a:kill=%s@*", once_path);
+	setenv("FAREBOX_FAULT", rule, 1);
+	fare_fault("a");
+	return 7;
+}
+
+/* Whoever removes the file is killed; who comes after lives. */
+static void test_kill_once(void **state)
+{
+	(void)state;
+	snprintf(once_path, sizeof once_path, "%s.once", rules_path);
+	int fd = open(once_path, O_CREAT | O_WRONLY | O_CLOEXEC, 0600);
+	assert_true(fd >= 0);
+	close(fd);
+	int status = child_run(run_kill_once, text);
+	assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
+	status = child_run(run_kill_once, text);
+	assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 7);
+}
+
 int main(void)
 {
-	const struct CMUnitTest tests[] = {cmocka_unit_test(test_strokes), cmocka_unit_test(test_kill)};
+	const struct CMUnitTest tests[] = {cmocka_unit_test(test_strokes), cmocka_unit_test(test_kill), cmocka_unit_test(test_kill_once)};
 	int fd = mkstemp(rules_path);
 	if (fd < 0)
 		return 1;
