@@ -66,6 +66,8 @@ static void write_story(struct fare_decider *d, const struct fare_story *s)
 void fare_decider_refused(struct fare_decider *d, const struct fare_admit *ask, struct fare_acct *a, const struct fare_key *k, const struct fare_model *m, const struct fare_admit_answer *answer)
 {
 	const struct fare_refusal_numbers *n = &answer->numbers;
+	if (answer->refused == FARE_IDEM_REPLAY) /* the caller is told the id of the call whose answer this is */
+		return;
 	if (!d->refused)
 		d->refused = fare_alloc(FARE_REFUSED_N * sizeof *d->refused);
 	struct fare_story *s = &d->refused[d->refused_count++ % FARE_REFUSED_N];

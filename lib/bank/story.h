@@ -35,12 +35,11 @@ int fare_call_facts_read(struct fare_books *b, struct fare_call_facts *f) FARE_M
 /* Whose it is: the key that asked for it, 0: a key that nobody has. */
 uint64_t fare_call_facts_key(const struct fare_call_facts *f);
 /*
- * One object, no newline. As in `calls`: call_id, account, key_id, model, state, hold, cost, ending, started; state "refused", "replayed" (the kept answer of an Idempotency-Key was
- * said) and "unknown" (there is no such call here), too. Then ended, told_by ("nothing", "hold", "memory", "story", "entry"), endpoint, stream, choices, prompt_bytes, asked_max_tokens,
- * max_tokens, max_tokens_from ("caller", "default", "balance"), first_hold; available, pending, credit_limit as they were before the call; price_version, price; provider,
- * upstream_model, upstream_status; received_bytes while it runs; usage, flags, entry (its number), balance (after it), idempotency ("kept": a repeat of its Idempotency-Key gets its
- * answer again; "spent": is refused, for the answer is not kept); of a refusal code, needed, shortfall, affordable_max_tokens, model_max_tokens, address, key_expires, earlier_call.
- * null: it does not apply, or is not known.
+ * One object, no newline. As in `calls`: call_id, account, key_id, model, state, hold, cost, ending, started; state "refused" and "unknown" (there is no such call here), too. Then
+ * ended, told_by ("nothing", "hold", "memory", "story", "entry"), endpoint, stream, choices, prompt_bytes, asked_max_tokens, max_tokens, max_tokens_from ("caller", "default",
+ * "balance"), first_hold; available, pending, credit_limit as they were before the call; price_version, price; provider, upstream_model, upstream_status; received_bytes while it
+ * runs; usage, flags, entry (its number), balance (after it), idempotency ("kept": a repeat of its Idempotency-Key gets its answer again; "spent": is refused, for the answer is
+ * not kept); of a refusal code, needed, shortfall, affordable_max_tokens, model_max_tokens, address, key_expires, earlier_call. null: it does not apply, or is not known.
  */
 void fare_call_facts_json(const struct fare_call_facts *f, struct fare_buf *out);
 enum { FARE_CALL_FACTS_MAX = 3800 }; /* bytes of it, whatever the names: fits a message */

@@ -81,7 +81,7 @@ static const char *state_of(const struct fare_call_facts *f)
 		return f->state;
 	if (!f->told_by)
 		return "unknown";
-	return !refused(f) ? "ended" : f->story.refused == FARE_IDEM_REPLAY ? "replayed" : "refused";
+	return refused(f) ? "refused" : "ended";
 }
 
 /* As `calls` has it. */

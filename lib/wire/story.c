@@ -161,8 +161,6 @@ static void tell(struct telling *t, const char *topup_url)
 		tell_refusal(t);
 	} else if (is(t, "state", "refused")) {
 		fare_buf_add_str(&t->message, "It was refused for a reason that this farebox does not know.");
-	} else if (is(t, "state", "replayed")) {
-		fare_buf_add_str(&t->message, "A call with this Idempotency-Key had ended before: its answer was said again, at no cost.");
 	} else if (is(t, "state", "ended")) {
 		tell_ending(t, topup_url);
 	} else if (is(t, "state", "posting")) {

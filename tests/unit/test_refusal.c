@@ -143,7 +143,6 @@ static void test_stories(void **state)
 		{"{\"state\": \"ended\", \"ending\": \"upstream_error\", \"upstream_status\": null}", "did not give a usable answer"},
 		{"{\"state\": \"ended\", \"ending\": \"complete\", \"flags\": [\"clamped\", \"over_hold\"]}", "which was cut to them. It cost more than was held for it."},
 		{"{\"state\": \"ended\", \"ending\": \"complete\", \"idempotency\": \"spent\"}", "its answer is not kept"},
-		{"{\"state\": \"replayed\", \"code\": null}", "said again, at no cost"},
 		{"{\"state\": \"refused\", \"code\": \"of a later farebox\"}", "for a reason that this farebox does not know"},
 		{"{\"state\": \"refused\", \"code\": \"balance_too_low\", \"told_by\": \"log\"}", "\"http_status\": 402, \"cause\": \"payment\", \"message\": \"The balance was too low for this call. Only the log"},
 		{"{\"state\": \"refused\", \"code\": \"overloaded\"}", "\"cause\": \"limits\""},

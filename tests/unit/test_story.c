@@ -268,11 +268,11 @@ static void check_told(void **state)
 	TOLD(&f, {{"idempotency", "\"kept\""}, {"state", "\"ended\""}});
 	f = (struct fare_call_facts){.call_id = kit_id(5)};
 	TOLD(&f, {{"idempotency", "\"spent\""}, {"state", "\"ended\""}});
-	struct fare_op replayed = story_op(6, 5);
-	replayed.story.refused = FARE_IDEM_REPLAY;
-	assert_int_equal(kit_one(books, &replayed), FARE_APPLIED);
+	struct fare_op mismatch = story_op(6, 5);
+	mismatch.story.refused = FARE_IDEM_MISMATCH;
+	assert_int_equal(kit_one(books, &mismatch), FARE_APPLIED);
 	f = (struct fare_call_facts){.call_id = kit_id(6)};
-	TOLD(&f, {{"idempotency", "null"}, {"state", "\"replayed\""}, {"code", "null"}, {"earlier_call", "\"01900000-0000-7000-0000-00000000000e\""}});
+	TOLD(&f, {{"idempotency", "null"}, {"state", "\"refused\""}, {"code", "\"idempotency_mismatch\""}, {"earlier_call", "\"01900000-0000-7000-0000-00000000000e\""}});
 	/* A refusal in memory gives way to what came of the call under the next bank. */
 	f = (struct fare_call_facts){.call_id = kit_id(1), .told_by = FARE_TOLD_BY_MEMORY, .story = refused.story};
 	TOLD(&f, {{"state", "\"ended\""}, {"told_by", "\"story\""}, {"entry", "1"}});
