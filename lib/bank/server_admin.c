@@ -220,7 +220,7 @@ static const struct fare_admin_op *request_read(struct fare_admin *c)
 /* What makes new records, and can wait until there is room; what takes rights away cannot. */
 static bool has_room(struct fare_admin *c, const struct fare_admin_op *op)
 {
-	static const char adds[] = "account.create credit debit key.create key.import key.rotate provider.add model.add catalog.load rerate";
+	static const char adds[] = "account.create credit debit key.create key.import key.rotate provider.add model.add rerate";
 	char text[FARE_ERROR_N];
 	if (c->bank->d.room == FARE_ROOM_GOOD || !word_is_in(adds, fare_span_of(op->name)))
 		return true;

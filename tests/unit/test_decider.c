@@ -160,6 +160,7 @@ static void check_no_room(void **state)
 	x->d.room = FARE_ROOM_FULL;
 	assert_int_equal(admit(x, w, 1, 2, 10)->answer.refused, FARE_STORE_FULL);
 	assert_int_equal(admit(x, w, 2, 3, 1001)->answer.refused, FARE_BALANCE_TOO_LOW);
+	assert_int_equal(x->d.queued, 0); /* no stories of refusals into the reserve */
 	assert_true(admit(x, w, 0, 1, 500)->answer.granted);
 	meter(x, 1, FARE_METER_FINAL, 200);
 	fare_decider_end(&x->d, w, 0, id_of(1), false);
