@@ -22,15 +22,17 @@ entries_are() { [ "$(entries "$1")" -eq "$2" ]; }
 held() { farebox calls --live --json | field hold | head -n 1 | tr -d .; }
 held_more() { now=$(held) && [ "${now:-0}" -gt "$1" ]; }
 connected() { farebox status --json | grep -q '"connected": *true'; }
-# ask KEY BODY: its answer in $tmp/answer; of the account's newest entry then $entry
+# ask KEY BODY [PARAMETER...]: its answer in $tmp/answer
 ask() {
+	ask_key=$1
 	printf '%s' "$2" >"$tmp/body"
+	shift 2
 	bytes=$(stat -c %s "$tmp/body")
 	"$fcgi" "$tmp/home/run/farebox.sock" REQUEST_METHOD=POST REQUEST_URI=/v1/chat/completions CONTENT_TYPE=application/json \
-		"CONTENT_LENGTH=$bytes" "HTTP_AUTHORIZATION=Bearer $1" <"$tmp/body" >"$tmp/answer" 2>&1 || :
+		"CONTENT_LENGTH=$bytes" "HTTP_AUTHORIZATION=Bearer $ask_key" "$@" <"$tmp/body" >"$tmp/answer" 2>&1 || :
 }
 body() { printf '{"model":"%s","stream":%s,"max_tokens":%s,"messages":[{"role":"user","content":"hello there"}]}' "$1" "$2" "$3"; }
-ended() { # ACCOUNT N: its Nth call has its entry, and nothing is held any more
+ended() { # ACCOUNT N: its Nth call has its entry, which is then $entry, and nothing is held any more
 	wait_until 20 entries_are "$1" "$2" || not_ok "an entry" "$(entries "$1") of $2"
 	wait_until 20 no_holds || not_ok "no hold is left"
 	entry=$(farebox ledger "$1" --json | tail -n 1)
@@ -122,10 +124,31 @@ ask "$poor" "$(body $slow true 4000 | sed 's/"max_tokens":4000,//')"
 has "a stream says a bound that was lowered" 'Farebox-Max-Tokens: ' "$(cat "$tmp/answer")"
 ended b 1
 
+# A stream that ran dry is an answer like any other to who asks again with its key.
+left=$(farebox balance b --json | field available | tr -d .)
+ask "$poor" "$(body $slow true 4000)" HTTP_IDEMPOTENCY_KEY=dry
+ended b 2
+has "runs dry ($left nano-dollars)" 'balance_end' "$(of_entry ending)"
+sed '1,/^.$/d' "$tmp/answer" >"$tmp/dry"
+has "and says so" '"farebox":{"code": "balance_too_low"' "$(cat "$tmp/dry")"
+ask "$poor" "$(body $slow true 4000)" HTTP_IDEMPOTENCY_KEY=dry
+has "asked for again with its key: a replay" 'Idempotent-Replayed: true' "$(cat "$tmp/answer")"
+is "of the same bytes" "$(cat "$tmp/dry")" "$(sed '1,/^.$/d' "$tmp/answer")"
+is "free" 2 "$(entries b)"
+
+# As plain CGI: a process for this one call.
+printf '%s' "$(body $slow true 4000)" >"$tmp/body"
+bytes=$(stat -c %s "$tmp/body")
+env -i FAREBOX_HOME="$FAREBOX_HOME" FAREBOX_LIBEXEC="$FAREBOX_LIBEXEC" GATEWAY_INTERFACE=CGI/1.1 SERVER_PROTOCOL=HTTP/1.1 REQUEST_METHOD=POST REQUEST_URI=/v1/chat/completions REMOTE_ADDR=127.0.0.1 \
+	CONTENT_TYPE=application/json "CONTENT_LENGTH=$bytes" "HTTP_AUTHORIZATION=Bearer $key" "$FAREBOX_LIBEXEC/farebox.fcgi" <"$tmp/body" >"$tmp/answer" 2>&1 || :
+ended a 6
+has "as CGI: to its end" '"finish_reason":"stop"' "$(cat "$tmp/answer")"
+is "at its price" "complete 60" "$(of_entry ending) $(of_entry output_tokens)"
+
 # The provider's own count is what is owed, stated and counted where it goes beyond the hold.
 is "no call beyond its hold so far" 0 "$(farebox status --json | field over_hold)"
 ask "$key" "$(body sandbox-huge true 4000)"
-ended a 6
+ended a 7
 is "a provider's count beyond the hold: the model's limit is charged" 4000 "$(of_entry output_tokens)"
 has "stated in the entry" over_hold "$entry"
 is "and in status" 1 "$(farebox status --json | field over_hold)"
