@@ -121,6 +121,20 @@ static void check_catalogue(void)
 	expect("{\"op\": \"provider.remove\", \"name\": \"p\"}", "\"ok\": true");
 }
 
+/* Refused before anything is looked at; and what finds nothing to do says so. */
+static void check_rerate(void)
+{
+	expect("{\"op\": \"rerate\", \"since\": \"1d\", \"price_version\": 1}", "model is missing");
+	expect("{\"op\": \"rerate\", \"model\": \"m\", \"price_version\": 1}", "since is missing");
+	expect("{\"op\": \"rerate\", \"model\": \"m\", \"since\": \"1d\"}", "price_version is missing");
+	expect("{\"op\": \"rerate\", \"model\": \"m\", \"since\": \"1d\", \"price_version\": 99}", "price version 99 is unknown");
+	expect("{\"op\": \"rerate\", \"model\": \"other\", \"since\": \"1d\", \"price_version\": 1}", "price version 1 is of model m");
+	expect("{\"op\": \"rerate\", \"model\": \"m\", \"since\": \"1d\", \"price_version\": 1, \"dry\": true}", "no member dry");
+	expect("{\"op\": \"rerate\", \"model\": \"m\", \"since\": \"1d\", \"price_version\": 1}", "\"account\": null, \"calls\": 0, \"charged\": \"0.000000000\"");
+	expect("{\"op\": \"rerate\", \"model\": \"m\", \"since\": \"1d\", \"price_version\": 2, \"dry_run\": true}", "\"posted\": false");
+	expect("{\"op\": \"verify\", \"head\": \"1:00\"}", "head: 1:00 is not NUMBER:HASH");
+}
+
 static void check_requests(void)
 {
 	expect("{", "not JSON");
@@ -243,6 +257,7 @@ int main(void)
 	check_money();
 	check_keys();
 	check_catalogue();
+	check_rerate();
 	check_requests();
 	check_side_by_side();
 	check_pipelined();
