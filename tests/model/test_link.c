@@ -2,6 +2,7 @@
  * test_link [--calls N] [--seed S]: the worker's link (lib/bank/link.c) with a scripted bank at the other end of its socket, which answers late, in any order, twice or
  * not at all, breaks the connection, and forgets what a bank forgets when it is killed; doormen who lose patience or give up. Judged at each message:
  *   hello comes first on a connection and lists every slot whose call the bank has not ended (R10); an answer reaches the call that it is for, or none (R11);
+ *   a part of a kept answer reaches who asked for it, once, whatever was said twice or lost;
  *   the answer to an extend reaches the question that it is for, or none, also when the call has asked for more or ended since;
  *   a slot's next call is not asked for before the last one was answered, nor its meter written over (R12); ids in a slot rise; a settled call's meter is final.
  * At the end, in quiet, everything is answered. The seed is printed (it orders the faults, not the threads).
@@ -39,7 +40,7 @@ enum known { NONE, LIVE, REFUSED, ENDED };
 struct slot { enum known known; struct fare_id last; struct call *call; };
 
 /* An answer not yet said. */
-struct answer { enum fare_msg_type type; uint16_t slot; struct call *call; uint64_t asked; };
+struct answer { enum fare_msg_type type; uint16_t slot; struct call *call; uint64_t asked; struct fare_part_ask part; };
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static struct call calls[CALLS_MAX];
@@ -47,7 +48,7 @@ static size_t calls_n, calls_max = 3000;
 static struct slot slots[SLOTS];
 static struct answer answers[ANSWERS];
 static unsigned answers_n, bank_seed;
-static struct { uint64_t hellos, listed, twice, lost, breaks, kills, timeouts, voids, settles, extends, unheard; } counts;
+static struct { uint64_t hellos, listed, twice, lost, breaks, kills, timeouts, voids, settles, extends, unheard, parts; } counts;
 static _Atomic bool quiet, over;
 static char run[FARE_PATH_N];
 static struct fare_link *link_of_test;
@@ -80,11 +81,22 @@ static struct fare_id incarnation;
 static void answer_later(enum fare_msg_type type, uint16_t slot, struct call *c, uint64_t asked)
 {
 	if (answers_n < ANSWERS)
-		answers[answers_n++] = (struct answer){type, slot, c, asked};
+		answers[answers_n++] = (struct answer){.type = type, .slot = slot, .call = c, .asked = asked};
+}
+
+static size_t part_of(const struct fare_part_ask *ask, uint8_t msg[FARE_MSG_SMALL])
+{
+	struct fare_part part = {.tag = ask->tag, .result = FARE_PART_HERE, .total = ask->part, .bytes.n = 1, .bytes.bytes[0] = ask->call_id.b[0]};
+	return fare_proto_part(msg, FARE_MSG_SMALL, FARE_PROTO_VERSION, ask->call_id, &part);
 }
 
 static void say(const struct answer *a)
 {
+	if (a->type == FARE_MSG_PART) {
+		uint8_t part[FARE_MSG_SMALL];
+		(void)!send(conn, part, part_of(&a->part, part), MSG_DONTWAIT | MSG_NOSIGNAL);
+		return;
+	}
 	uint8_t msg[FARE_MSG_SMALL];
 	struct fare_admit_answer body = {.granted = a->type == FARE_MSG_GRANT, .refused = a->type == FARE_MSG_GRANT ? 0 : FARE_BALANCE_TOO_LOW};
 	size_t n;
@@ -202,6 +214,14 @@ static void on_extend(struct fare_unpack *k, const struct fare_msg_head *h)
 	answer_later(FARE_MSG_EXTENDED, h->slot, s->call, to);
 }
 
+static void on_read(struct fare_unpack *k, const struct fare_msg_head *h)
+{
+	struct answer a = {.type = FARE_MSG_PART};
+	TEST_MUST(fare_proto_read_read(k, h, &a.part) && a.part.key.b[0] == h->call_id.b[0]);
+	if (answers_n < ANSWERS)
+		answers[answers_n++] = a;
+}
+
 static void on_message(bool first, const uint8_t *p, size_t n)
 {
 	struct fare_unpack k = {.p = p, .n = n};
@@ -210,6 +230,8 @@ static void on_message(bool first, const uint8_t *p, size_t n)
 	TEST_MUST(first == (h.type == FARE_MSG_HELLO)); /* R10 */
 	if (first) {
 		on_hello(&k, &h);
+	} else if (h.type == FARE_MSG_READ) {
+		on_read(&k, &h);
 	} else {
 		TEST_MUST(h.slot < SLOTS && (h.type == FARE_MSG_ADMIT || h.type == FARE_MSG_EXTEND || h.type == FARE_MSG_SETTLE || h.type == FARE_MSG_VOID));
 		if (h.type == FARE_MSG_ADMIT)
@@ -348,8 +370,34 @@ static void run_well(struct call *c, int slot, unsigned *seed)
 	fare_link_settle(link_of_test, slot);
 }
 
+struct fetching { struct fare_fetch fetch; _Atomic unsigned heard; };
+
+static void on_part(struct fare_fetch *f) { atomic_fetch_add(&((struct fetching *)(void *)f)->heard, 1); }
+
+/* Half of a kept answer's parts are not waited for as long as it takes. */
+static void read_part(unsigned *seed)
+{
+	struct fetching *f = calloc(1, sizeof *f);
+	bool patient = dice(seed, 2);
+	uint8_t id = (uint8_t)dice(seed, 256);
+	uint16_t n = (uint16_t)dice(seed, 60);
+	f->fetch = (struct fare_fetch){.heard = on_part, .ask = {.call_id = {{id}}, .key = {{id}}, .part = n}};
+	fare_link_fetch(link_of_test, &f->fetch, patient ? PATIENT_MS : dice(seed, 20));
+	while (!atomic_load(&f->heard))
+		sleep_ms(1);
+	sleep_ms(dice(seed, 5));
+	TEST_MUST(atomic_load(&f->heard) == 1);
+	TEST_MUST(f->fetch.asked == FARE_ASKED_ANSWERED ? f->fetch.part.total == n && f->fetch.part.bytes.n == 1 && f->fetch.part.bytes.bytes[0] == id : !patient);
+	pthread_mutex_lock(&lock);
+	counts.parts += f->fetch.asked == FARE_ASKED_ANSWERED;
+	pthread_mutex_unlock(&lock);
+	free(f);
+}
+
 static bool one_call(unsigned *seed)
 {
+	if (dice(seed, 8) == 0)
+		read_part(seed);
 	struct fare_admit ask = {.call_id = fare_id_new(), .endpoint = FARE_CHAT, .model = "m", .choices = 1, .bound = 100};
 	struct fare_admit_answer answer;
 	int slot = fare_link_slot(link_of_test, ask.call_id);
@@ -397,7 +445,7 @@ static void judge_end(void)
 		TEST_MUST(slots[i].known != LIVE);
 	for (size_t i = 0; i < calls_n; i++)
 		TEST_MUST(!calls[i].granted || (calls[i].ended && (calls[i].settled || calls[i].lost)));
-	TEST_MUST(counts.hellos > 1 && counts.voids && counts.settles && counts.twice && counts.lost && counts.kills && counts.extends);
+	TEST_MUST(counts.hellos > 1 && counts.voids && counts.settles && counts.twice && counts.lost && counts.kills && counts.extends && counts.parts);
 }
 
 static int listen_at_run(void)
@@ -454,8 +502,8 @@ int main(int argc, char **argv)
 	judge_end();
 	fare_link_free(&link_of_test);
 	remove_run();
-	printf("ok - %zu calls: %llu hellos, %llu answers twice, %llu lost, %llu banks killed, %llu calls timed out, %llu voids, %llu settles, %llu extends, %llu of them not waited for\n", calls_n, (unsigned long long)counts.hellos,
+	printf("ok - %zu calls: %llu hellos, %llu answers twice, %llu lost, %llu banks killed, %llu calls timed out, %llu voids, %llu settles, %llu extends, %llu of them not waited for, %llu parts\n", calls_n, (unsigned long long)counts.hellos,
 		(unsigned long long)counts.twice, (unsigned long long)counts.lost, (unsigned long long)counts.kills, (unsigned long long)counts.timeouts, (unsigned long long)counts.voids,
-		(unsigned long long)counts.settles, (unsigned long long)counts.extends, (unsigned long long)counts.unheard);
+		(unsigned long long)counts.settles, (unsigned long long)counts.extends, (unsigned long long)counts.unheard, (unsigned long long)counts.parts);
 	return 0;
 }
