@@ -85,7 +85,7 @@ static const struct fare_param params[] = {
 	NUMBER(slots, 2048, 1, 8192, "", "live calls per worker; more get 503 overloaded"),
 	NUMBER(doormen_max, 256, 2, 4096, "", "threads per worker that read requests and ask for admission"),
 	NUMBER(body_limit_bytes, 32 * MIB, 1024, 1024 * MIB, "bytes", "largest request body; more gets 413"),
-	NUMBER(body_memory_bytes, 256 * MIB, 1024, 1024 * 1024 * MIB, "bytes", "all request bodies in flight in one worker; more get 503"),
+	NUMBER(body_memory_bytes, 256 * MIB, 1024, 1024 * 1024 * MIB, "bytes", "all request bodies in flight in one worker, more get 503; up to half of it also for answers that are kept (Idempotency-Key)"),
 	NUMBER(body_rate_bytes, 1024, 0, 1024 * MIB, "bytes", "least bytes a second of an upload after its first 10 s; slower gets 408; 0: any"),
 	NUMBER(header_limit_bytes, 16 * 1024, 256, 64 * 1024, "bytes", "longest value of one request header; more gets 400"),
 	NUMBER(admit_timeout_ms, 15000, 100, HOUR_MS, "ms", "longest wait for the bank's answer; then 503"),

@@ -34,14 +34,15 @@ void fare_keep_off(struct fare_call *c)
 	fare_timer_set(c->timer, (uint64_t)c->gate->conf->client_gone_ms);
 }
 
-/* Of the memory that all bodies share, in pieces. */
+/* Of the memory that all bodies share, in pieces; when half of it is used, what is left is for bodies. */
 static bool add(struct fare_call *c, struct fare_span bytes)
 {
 	struct fare_keep *k = &c->keep;
+	struct fare_budget *b = &c->gate->budget;
 	if (bytes.n > FARE_ANSWER_MAX - k->body.n)
 		return false;
 	while (k->taken < k->body.n + bytes.n) {
-		if (!fare_budget_take(&c->gate->budget, TAKE_BYTES))
+		if (atomic_load(&b->used) > b->max / 2 || !fare_budget_take(b, TAKE_BYTES))
 			return false;
 		k->taken += TAKE_BYTES;
 	}
