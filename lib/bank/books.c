@@ -226,8 +226,9 @@ int fare_books_checkpoint_to(struct fare_books *b, const char *archive, unsigned
 		dir[0] = '\0'; /* no folder: told as that */
 	(void)!mkdir(dir, 0700); /* the archive's own folder is never made: it may be a disk that is not mounted */
 	int r = fare_store_checkpoint_to(b->store, dir, error);
+	name[2 * sizeof b->meta.store_id + 1] = '\0'; /* all lives of this store */
 	if (r == FARE_STORE_OK && days)
-		fare_store_archive_expire(dir, days);
+		fare_store_archive_expire(archive, name, days);
 	return r;
 }
 int fare_books_backup(struct fare_books *b, const char *to) { return fare_store_backup(b->store, to); }

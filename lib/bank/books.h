@@ -86,7 +86,7 @@ int fare_books_begin(struct fare_books *b) FARE_MUST;
 int fare_books_apply(struct fare_books *b, struct fare_op *op) FARE_MUST;
 int fare_books_commit(struct fare_books *b) FARE_MUST; /* seals what was posted, commits, flushes */
 int fare_books_checkpoint(struct fare_books *b) FARE_MUST; /* own thread; also removes logs that recovery no longer needs */
-/* The same, but they go into a folder below `archive` that is named after the store's id and epoch; older ones than days (0: none) are removed there. error: as fare_store_checkpoint_to. */
+/* The same, but they go into a folder below `archive` that is named after the store's id and epoch; of all of this store's lives older ones than days (0: none) are removed. error: as fare_store_checkpoint_to. */
 int fare_books_checkpoint_to(struct fare_books *b, const char *archive, unsigned days, int *error) FARE_MUST;
 uint32_t fare_books_log_number(struct fare_books *b); /* of the log that is written now */
 

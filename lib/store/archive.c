@@ -82,15 +82,27 @@ int fare_store_archive_logs(struct fare_store *s, const char *dir)
 	return 0;
 }
 
-void fare_store_archive_expire(const char *dir, unsigned days)
+static void expire_in(int parent, const char *name, time_t before)
 {
 	struct stat st;
 	struct dirent *e;
-	DIR *d = opendir(dir);
-	time_t before = time(NULL) - (time_t)days * DAY_S;
+	int fd = openat(parent, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+	DIR *d = fd >= 0 ? fdopendir(fd) : NULL;
 	while (d && (e = readdir(d)))
-		if (strncmp(e->d_name, "log.", 4) == 0 && fstatat(dirfd(d), e->d_name, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISREG(st.st_mode) && st.st_mtime < before)
-			unlinkat(dirfd(d), e->d_name, 0);
+		if (strncmp(e->d_name, "log.", 4) == 0 && fstatat(fd, e->d_name, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISREG(st.st_mode) && st.st_mtime < before)
+			unlinkat(fd, e->d_name, 0);
+	if (d)
+		closedir(d);
+	unlinkat(parent, name, AT_REMOVEDIR); /* an earlier life's that has no log any more */
+}
+
+void fare_store_archive_expire(const char *parent, const char *names, unsigned days)
+{
+	DIR *d = opendir(parent);
+	struct dirent *e;
+	while (d && (e = readdir(d)))
+		if (strncmp(e->d_name, names, strlen(names)) == 0)
+			expire_in(dirfd(d), e->d_name, time(NULL) - (time_t)days * DAY_S);
 	if (d)
 		closedir(d);
 }

@@ -68,10 +68,10 @@ int fare_store_abort(struct fare_view *v) FARE_MUST;
 int fare_store_checkpoint(struct fare_store *s) FARE_MUST;
 /*
  * The same, but these logs go into the folder `archive`, which is there; error: why they could not, and are still in the store (errno; 0: they could). Fault points: store_copy,
- * archive (after each step). expire removes logs from such a folder that are older. log_number: that of the log that is written now.
+ * archive (after each step). expire removes logs that are older from folders whose names begin so. log_number: that of the log that is written now.
  */
 int fare_store_checkpoint_to(struct fare_store *s, const char *archive, int *error) FARE_MUST;
-void fare_store_archive_expire(const char *archive, unsigned days);
+void fare_store_archive_expire(const char *parent, const char *names, unsigned days);
 uint32_t fare_store_log_number(struct fare_store *s); /* 0: cannot be told */
 
 /*

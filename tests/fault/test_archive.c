@@ -5,7 +5,9 @@
 #include "base/first.h"
 
 #include <dirent.h>
+#include <fcntl.h>
 #include <sys/stat.h>
+#include <time.h>
 
 #include "../unit/books_kit.h"
 #include "steps.h"
@@ -18,6 +20,8 @@ enum { SKIPPED = 77, POSTS_A_LIFE = 1500, STEPS_MAX = 100, LOGS_MAX = 1000, LOG_
 static char home[KIT_PATH_N], archive[FARE_PATH_N], logs[FARE_PATH_N];
 
 /* Enough for some logs, then a checkpoint that archives them. */
+static unsigned days;
+
 static int live(void)
 {
 	char error[FARE_ERROR_N];
@@ -29,7 +33,7 @@ static int live(void)
 		struct fare_op op = kit_money(1, 1, "", 1000);
 		must(fare_books_apply(b, &op) == 0 && op.applied == FARE_APPLIED, "a post");
 	}
-	must(fare_books_commit(b) == 0 && fare_books_checkpoint_to(b, archive, 0, &e) == 0, "a checkpoint");
+	must(fare_books_commit(b) == 0 && fare_books_checkpoint_to(b, archive, days, &e) == 0, "a checkpoint");
 	_exit(e ? FAILED : 0);
 }
 
@@ -79,6 +83,45 @@ static unsigned must_have_all(void)
 	return last;
 }
 
+/* As if written 40 days ago: every log of the archive. Their number. */
+static unsigned age(const char *path)
+{
+	char one[FARE_PATH_N];
+	struct dirent *e;
+	struct stat st;
+	struct timespec then[2] = {{.tv_sec = time(NULL) - 40 * 24 * 60 * 60}, {.tv_sec = time(NULL) - 40 * 24 * 60 * 60}};
+	unsigned n = 0;
+	DIR *d = opendir(path);
+	while (d && (e = readdir(d))) {
+		if (e->d_name[0] == '.' || !fare_path(one, sizeof one, path, e->d_name) || stat(one, &st) != 0)
+			continue;
+		if (S_ISDIR(st.st_mode))
+			n += age(one);
+		else
+			n += utimensat(AT_FDCWD, one, then, 0) == 0;
+	}
+	if (d)
+		closedir(d);
+	return n;
+}
+
+static void check_days(void)
+{
+	bool before[LOGS_MAX] = {false}, after[LOGS_MAX] = {false};
+	mark(archive, true, before);
+	must(age(archive) > 0, "logs to remove");
+	days = 41;
+	must(exited(run("store_small_logs:fail@*", live), 0), "a checkpoint");
+	mark(archive, true, after);
+	must(memcmp(before, after, sizeof before) != 0 && after[1], "too young to be removed");
+	days = 39;
+	must(exited(run("store_small_logs:fail@*", live), 0), "a checkpoint");
+	memset(after, 0, sizeof after);
+	mark(archive, true, after);
+	for (unsigned n = 1; n < LOGS_MAX; n++)
+		must(!before[n] || !after[n], "an old log is removed");
+}
+
 int main(void)
 {
 	unsigned step = 1, all;
@@ -104,7 +147,9 @@ int main(void)
 	must(exited(run("store_small_logs:fail@*,store_copy:fail", live), FAILED) && must_have_all() > all, "without space they stay");
 	must(exited(run("store_small_logs:fail@*", live), 0), "and go when there is some");
 	must(exited(run("", verify), 0), "the store is well");
-	printf("ok - killed at %u steps, %u logs\n", step - 1, must_have_all());
+	all = must_have_all();
+	check_days();
+	printf("ok - killed at %u steps, %u logs\n", step - 1, all);
 	kit_remove(home);
 	return 0;
 }
