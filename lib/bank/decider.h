@@ -124,9 +124,10 @@ enum { FARE_REFUSED_N = 1024, FARE_STORIES_A_MINUTE = 60 };
  * An Idempotency-Key in use: its call runs (or is decided and not durable), or was charged within the last day. A call that cost nothing leaves none. In a list of its
  * own kind: the running ones in any order; those that ended oldest first, as long as the store has them, so one whose key was used anew is among them, too.
  */
+enum { FARE_IDEM_N = 8 + FARE_HASH_N };
 struct fare_idem {
 	struct fare_idem *next, **prev;
-	uint8_t key[8 + FARE_HASH_N]; /* account, digest of endpoint and key */
+	uint8_t key[FARE_IDEM_N];     /* account, digest of endpoint and key */
 	uint8_t body[FARE_BODY_DIGEST_N];
 	struct fare_id call_id;
 	struct fare_hold *hold;       /* NULL: it has ended, and what follows is valid */

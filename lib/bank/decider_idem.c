@@ -12,17 +12,17 @@ static bool is_none(const struct fare_hash *idem)
 	return memcmp(idem, &none, sizeof none) == 0;
 }
 
-static void key_of(uint64_t account, const struct fare_hash *idem, uint8_t key[sizeof ((struct fare_idem *)0)->key])
+static void key_of(uint64_t account, const struct fare_hash *idem, uint8_t key[FARE_IDEM_N])
 {
 	fare_put_u64(key, account);
 	memcpy(key + 8, idem->b, sizeof idem->b);
 }
 
-static struct fare_span span_of(const uint8_t key[sizeof ((struct fare_idem *)0)->key]) { return fare_span_at((const char *)key, sizeof ((struct fare_idem *)0)->key); }
+static struct fare_span span_of(const uint8_t key[FARE_IDEM_N]) { return fare_span_at((const char *)key, FARE_IDEM_N); }
 
 static struct fare_idem *find(const struct fare_decider *d, uint64_t account, const struct fare_hash *idem)
 {
-	uint8_t key[sizeof ((struct fare_idem *)0)->key];
+	uint8_t key[FARE_IDEM_N];
 	key_of(account, idem, key);
 	return fare_map_get(&d->idems, span_of(key));
 }
