@@ -63,16 +63,14 @@ static int make(const char *path, const struct head *head)
 	return -1;
 }
 
-static int open_or_make(const char *path, const struct head *head, bool *fresh)
+static int open_or_make(const char *path, const struct head *head)
 {
 	int fd = open(path, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
-	*fresh = fd < 0;
 	if (fd < 0)
 		return errno == ENOENT ? make(path, head) : -1;
 	if (ours(fd, head))
 		return fd;
 	close(fd);
-	*fresh = true;
 	return set_aside(path) ? make(path, head) : -1;
 }
 
@@ -87,21 +85,36 @@ static void list_free(struct fare_holds *h)
 	h->used = h->count - n;
 }
 
-bool fare_holds_open(struct fare_holds *h, const char *path, const uint8_t store[16], const uint8_t epoch[16], uint32_t count, bool *fresh, char error[FARE_ERROR_N])
+static bool head_of(struct head *head, const uint8_t store[16], const uint8_t epoch[16], uint32_t count)
 {
-	struct head head = {.count = count};
+	*head = (struct head){.count = count};
+	memcpy(head->magic, magic, sizeof magic);
+	memcpy(head->store, store, sizeof head->store);
+	memcpy(head->epoch, epoch, sizeof head->epoch);
+	return fare_clock_boot_id(head->boot);
+}
+
+bool fare_holds_are_there(const char *path, const uint8_t store[16], const uint8_t epoch[16], uint32_t count)
+{
+	struct head head;
+	int fd = head_of(&head, store, epoch, count) ? open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW) : -1;
+	bool there = fd >= 0 && ours(fd, &head);
+	if (fd >= 0)
+		close(fd);
+	return there;
+}
+
+bool fare_holds_open(struct fare_holds *h, const char *path, const uint8_t store[16], const uint8_t epoch[16], uint32_t count, char error[FARE_ERROR_N])
+{
+	struct head head;
 	*h = (struct fare_holds){.count = count, .fd = -1};
-	*fresh = true;
 	if (!path) {
 		h->records = fare_alloc(count * sizeof *h->records);
 		list_free(h);
 		return true;
 	}
-	memcpy(head.magic, magic, sizeof magic);
-	memcpy(head.store, store, sizeof head.store);
-	memcpy(head.epoch, epoch, sizeof head.epoch);
-	bool ok = fare_clock_boot_id(head.boot);
-	h->fd = ok ? open_or_make(path, &head, fresh) : -1;
+	bool ok = head_of(&head, store, epoch, count);
+	h->fd = ok ? open_or_make(path, &head) : -1;
 	h->map = h->fd >= 0 ? mmap(NULL, file_size(count), PROT_READ | PROT_WRITE, MAP_SHARED, h->fd, 0) : MAP_FAILED;
 	if (h->map == MAP_FAILED) {
 		snprintf(error, FARE_ERROR_N, "the holds file %.150s cannot be opened: %s", path, strerror(errno));

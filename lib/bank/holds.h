@@ -43,8 +43,10 @@ struct fare_holds {
 	int fd;
 };
 
-/* path NULL: in memory. *fresh: there was no file of this store and boot. False: one line in error. */
-bool fare_holds_open(struct fare_holds *h, const char *path, const uint8_t store[16], const uint8_t epoch[16], uint32_t count, bool *fresh, char error[FARE_ERROR_N]);
+/* Is there a file that fare_holds_open would take as it is? */
+bool fare_holds_are_there(const char *path, const uint8_t store[16], const uint8_t epoch[16], uint32_t count);
+/* path NULL: in memory. False: one line in error. */
+bool fare_holds_open(struct fare_holds *h, const char *path, const uint8_t store[16], const uint8_t epoch[16], uint32_t count, char error[FARE_ERROR_N]);
 void fare_holds_close(struct fare_holds *h);
 struct fare_hold *fare_holds_take(struct fare_holds *h); /* state free, all else to be written; NULL: none left */
 void fare_holds_write_live(struct fare_hold *r);         /* the state word, last */

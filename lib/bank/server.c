@@ -77,17 +77,25 @@ static void put_clean_mark(const struct fare_bank *b)
 		fare_log(FARE_WARN, "%s/store/CLEAN: %s", b->conf.home, strerror(errno));
 }
 
-static void note_outage(struct fare_bank *b, bool fresh_holds, bool clean)
+static bool keep_entry(void *last, const struct fare_entry *e)
+{
+	*(struct fare_entry *)last = *e;
+	return true;
+}
+
+/* Durable before there is a file of holds, which says that nothing was lost; and once, however often a bank is killed in between: nothing was sealed after it then. */
+static bool note_outage(struct fare_bank *b)
 {
 	struct fare_seal head;
-	if (!fresh_holds || clean || fare_books_head_seal(b->books, &head) != 0 || head.number == 0)
-		return;
-	struct fare_job *job = fare_alloc(sizeof *job);
-	job->what = FARE_JOB_OP;
-	job->op.type = FARE_OP_OUTAGE;
-	job->op.u.post = (struct fare_entry){.kind = FARE_KIND_OUTAGE, .time_ms = b->d.now_ms};
+	struct fare_entry last = {0};
+	struct fare_op op = {.type = FARE_OP_OUTAGE, .u.post = {.kind = FARE_KIND_OUTAGE, .time_ms = fare_clock_wall_ms()}};
+	if (fare_books_head_seal(b->books, &head) != 0 || fare_books_each_entry(b->books, 0, 1, keep_entry, &last) != 0)
+		return false;
+	if (head.number == 0 || (last.kind == FARE_KIND_OUTAGE && last.batch == head.number))
+		return true;
 	fare_log(FARE_WARN, "the last bank did not leave in good order, and its holds are gone (a power cut?): noted in the ledger as an outage");
-	fare_decider_submit(&b->d, job);
+	bool noted = fare_books_begin(b->books) == 0 && fare_books_apply(b->books, &op) == 0 && fare_books_commit(b->books) == 0;
+	return noted && !fare_fault("bank_after_outage");
 }
 
 /* ---- Filling the memory */
@@ -122,9 +130,13 @@ static int has_entry(void *bank, struct fare_id call_id)
 static bool recover(struct fare_bank *b)
 {
 	char path[FARE_PATH_N], error[FARE_ERROR_N] = "";
-	bool fresh, clean = take_clean_mark(b);
 	fare_books_ids(b->books, b->store, b->epoch);
-	if (!fare_path(path, sizeof path, b->conf.run, "holds") || !fare_holds_open(&b->d.holds, path, b->store, b->epoch, FARE_HOLDS_MAX, &fresh, error)) {
+	if (!fare_path(path, sizeof path, b->conf.run, "holds"))
+		return false;
+	bool there = fare_holds_are_there(path, b->store, b->epoch, FARE_HOLDS_MAX);
+	if (!take_clean_mark(b) && !there && !note_outage(b))
+		return false;
+	if (!fare_holds_open(&b->d.holds, path, b->store, b->epoch, FARE_HOLDS_MAX, error)) {
 		fare_log(FARE_ALARM, "%s", error);
 		return false;
 	}
@@ -133,10 +145,7 @@ static bool recover(struct fare_bank *b)
 		fare_log(FARE_ALARM, "%s", error);
 		return false;
 	}
-	if (!load_books(b) || !fare_decider_recover(&b->d, has_entry, b))
-		return false;
-	note_outage(b, fresh, clean);
-	return true;
+	return load_books(b) && fare_decider_recover(&b->d, has_entry, b);
 }
 
 /* ---- What others see */

@@ -155,10 +155,9 @@ static inline void load(struct world *x)
 {
 	static const uint8_t store[16];
 	const struct fare_decider_out out = {x, tell, post, read_meter, on_alarm};
-	bool fresh;
 	char error[FARE_ERROR_N];
 	fare_decider_init(&x->d, &out);
-	assert_true(fare_holds_open(&x->d.holds, NULL, store, store, HOLDS, &fresh, error));
+	assert_true(fare_holds_open(&x->d.holds, NULL, store, store, HOLDS, error));
 	fare_decider_time(&x->d, 1000000);
 	struct fare_account a = {.id = 1, .name = "a", .balance = {1000}, .credits = {1000}, .low_balance = x->stored.low_balance, .low = x->stored.low, .falls = x->stored.falls};
 	fare_decider_put_account(&x->d, &a);

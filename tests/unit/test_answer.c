@@ -127,13 +127,12 @@ static void test_sweep(void **state)
 	static const struct fare_decider_out out = {0};
 	static const uint8_t store[16];
 	char path[FARE_PATH_N], error[FARE_ERROR_N];
-	bool fresh;
 	int connection;
 	(void)state;
 	path_of(path, "");
 	assert_true(fare_span_copy(fare_span_of(run), bank.conf.run, sizeof bank.conf.run));
 	fare_decider_init(&bank.d, &out);
-	assert_true(fare_holds_open(&bank.d.holds, NULL, store, store, 4, &fresh, error));
+	assert_true(fare_holds_open(&bank.d.holds, NULL, store, store, 4, error));
 	struct fare_hello h = {.incarnation = incarnation, .worker_no = 3, .slots = 1};
 	struct fare_worker *w = fare_decider_hello(&bank.d, &h);
 	struct fare_hold *hold = fare_holds_take(&bank.d.holds);

@@ -45,9 +45,9 @@ static int clear(void **state)
 
 static bool open_holds(struct fare_holds *h, const uint8_t s[16], const uint8_t epoch[16])
 {
-	bool fresh;
 	char error[FARE_ERROR_N];
-	assert_true(fare_holds_open(h, path, s, epoch, COUNT, &fresh, error));
+	bool fresh = !fare_holds_are_there(path, s, epoch, COUNT);
+	assert_true(fare_holds_open(h, path, s, epoch, COUNT, error));
 	return fresh;
 }
 
