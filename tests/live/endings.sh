@@ -2,16 +2,8 @@
 # What tests of endings share: an instance with one worker of four slots, callers straight at its socket, and rows: how a call ended, what it was charged by the sandbox's own
 # record, that its hold is gone, and that the balance is exact. Sourced with $here set, from a build folder that was configured with --enable-faults; skipped otherwise.
 # shellcheck disable=SC2317,SC2154,SC2034 # functions that check and wait_until call by name; here
-grep -q "^#define FARE_FAULTS 1" config.h || {
-	echo "built without fault points"
-	exit 77
-}
-# shellcheck source-path=SCRIPTDIR source=instance.sh
-. "$here/instance.sh"
-FAREBOX_FAULT_FILE=$tmp/faults
-export FAREBOX_FAULT_FILE
-: >"$tmp/faults"
-fcgi=$(pwd)/tests/live/farebox-fcgi
+# shellcheck source-path=SCRIPTDIR source=faults.sh
+. "$here/faults.sh"
 
 # endings_up SETTINGS MODEL...: prices are 150 and 600 nano-dollars a token of input and output
 endings_up() {
@@ -42,13 +34,10 @@ reload() { # SETTINGS
 	wait_until 20 connected || :
 }
 
-bank() { farebox status --json | field bank_pid; }
-worker() { pgrep -P "$(head -n 1 "$tmp/home/run/keeper.pid")" -f farebox.fcgi || :; }
 worker_anew() { # OLD: one worker, another one
 	anew=$(worker)
 	[ -n "$anew" ] && [ "$anew" != "$1" ] && [ "$(printf '%s\n' "$anew" | wc -l)" = 1 ]
 }
-connected() { farebox status --json | grep -q '"connected": *true'; }
 entries() { farebox ledger a --json | grep -c '"kind": *"call"' || :; }
 has_entries() { [ "$(entries)" -ge "$1" ]; }
 no_holds() { [ "$(farebox calls --live --json | wc -l)" = 0 ]; }
@@ -106,7 +95,7 @@ $(farebox why "$(printf '%s' "$row_entry" | field call_id)" 2>&1)"; fi
 # no_row NAME: the call leaves no entry and no hold
 no_row() {
 	wait_until 20 no_holds || :
-	if no_holds && [ "$(entries)" = $n ]; then ok "$(printf '%-66s no entry' "$1")"; else not_ok "$1" "entries: $(entries), not $n"; fi
+	if no_holds && [ "$(entries)" = "$n" ]; then ok "$(printf '%-66s no entry' "$1")"; else not_ok "$1" "entries: $(entries), not $n"; fi
 }
 endings_end() {
 	check "verify" farebox verify

@@ -20,3 +20,4 @@ trap 'tests_clean $? farebox stop --now' EXIT
 
 farebox() { "$here/../../bin/farebox" "$@"; }
 field() { sed -n "s/.*\"$1\": *\"\\{0,1\\}\\([^\",}]*\\).*/\\1/p"; }
+no_holds() { [ "$(farebox status --json | field holds | head -n 1)" = 0 ]; }

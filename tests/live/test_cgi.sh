@@ -38,7 +38,6 @@ bank_runs() { [ -n "$(banks)" ]; }
 # The bank removes the meter of a process that is gone.
 none_left() { [ -z "$(find "$tmp/home/run" -name '*meter.*')" ]; }
 last_is() { farebox ledger a --json | tail -n 1 | grep -q "\"ending\": *\"$1\""; }
-no_holds() { [ "$(farebox status --json | field holds | head -n 1)" = 0 ]; }
 opened() { grep -c ' open: ' "$tmp/home/run/bank.log" || :; }
 
 farebox setup >/dev/null

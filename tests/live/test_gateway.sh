@@ -61,7 +61,6 @@ entry() { # NAME ENDING [AMOUNT]: of the call that post made
 	is "$1: ending" "$2" "$(field ending <"$tmp/entry")"
 	[ $# -lt 3 ] || is "$1: charge" "$3" "$(field amount <"$tmp/entry" | tr -d -)"
 }
-no_holds() { [ "$(farebox status --json | field holds | head -n 1)" = 0 ]; }
 
 mkdir -p "$tmp/home" "$tmp/none.d"
 chmod 711 "$tmp/home"

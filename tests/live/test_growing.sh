@@ -4,24 +4,13 @@
 # shellcheck disable=SC2317 # functions that check and wait_until call by name
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
-grep -q "^#define FARE_FAULTS 1" config.h || {
-	echo "built without fault points"
-	exit 77
-}
-# shellcheck source-path=SCRIPTDIR source=instance.sh
-. "$here/instance.sh"
-FAREBOX_FAULT_FILE=$tmp/faults
-export FAREBOX_FAULT_FILE
-fcgi=$(pwd)/tests/live/farebox-fcgi
+# shellcheck source-path=SCRIPTDIR source=faults.sh
+. "$here/faults.sh"
 
-no_holds() { [ "$(farebox status --json | field holds | head -n 1)" = 0 ]; }
-bank() { farebox status --json | field bank_pid; }
-worker() { pgrep -P "$(head -n 1 "$tmp/home/run/keeper.pid")" -f farebox.fcgi || :; }
 entries() { farebox ledger "$1" --json | grep -c '"kind": *"call"' || :; }
 entries_are() { [ "$(entries "$1")" -eq "$2" ]; }
 held() { farebox calls --live --json | field hold | head -n 1 | tr -d .; }
 held_more() { now=$(held) && [ "${now:-0}" -gt "$1" ]; }
-connected() { farebox status --json | grep -q '"connected": *true'; }
 # ask KEY BODY [PARAMETER...]: its answer in $tmp/answer
 ask() {
 	ask_key=$1

@@ -17,7 +17,6 @@ load=$(pwd)/tests/live/farebox-load
 live() { curl -q -s "$sandbox/sandbox/live" | field live; }
 live_is() { [ "$(live)" -eq "$1" ]; }
 live_least() { [ "$(live)" -ge "$1" ]; }
-no_holds() { [ "$(farebox status --json | field holds | head -n 1)" = 0 ]; }
 holds_are() { [ "$(farebox status --json | field holds | head -n 1)" -eq "$1" ]; }
 
 # ---- The servers in front of the sandbox

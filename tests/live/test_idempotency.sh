@@ -4,22 +4,12 @@
 # shellcheck disable=SC2317 # functions that check and wait_until call by name
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
-grep -q "^#define FARE_FAULTS 1" config.h || {
-	echo "built without fault points"
-	exit 77
-}
-# shellcheck source-path=SCRIPTDIR source=instance.sh
-. "$here/instance.sh"
-FAREBOX_FAULT_FILE=$tmp/faults
-export FAREBOX_FAULT_FILE
-fcgi=$(pwd)/tests/live/farebox-fcgi
+# shellcheck source-path=SCRIPTDIR source=faults.sh
+. "$here/faults.sh"
 
 entries() { farebox ledger a --json | grep -c '"kind": *"call"' || :; }
 has_entries() { [ "$(entries)" -ge "$1" ]; }
-no_holds() { [ "$(farebox status --json | field holds | head -n 1)" = 0 ]; }
-worker() { pgrep -P "$(head -n 1 "$tmp/home/run/keeper.pid")" -f farebox.fcgi || :; }
 worker_anew() { [ -n "$(worker)" ] && [ "$(worker)" != "$1" ]; }
-connected() { farebox status --json | grep -q '"connected": *true'; }
 calls() { curl -q -s "$sandbox/sandbox/calls" | grep -c . || :; }
 answers() { find "$tmp/home/run" -name '*answer.*' | wc -l; }
 no_answers() { [ "$(answers)" -eq 0 ]; }
