@@ -25,6 +25,7 @@ bool fare_replay_is_due(const struct fare_call *c)
 /* Before the first byte it can still be said what is wrong; after it only that it is not whole. */
 static void fail(struct fare_call *c)
 {
+	c->paused = false; /* else a caller who reads on would have one more part asked for, of a call that is over */
 	if (c->replaying->done == 0) {
 		c->head_out = false;
 		fare_buf_reset(&c->out);

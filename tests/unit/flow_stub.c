@@ -178,6 +178,7 @@ static void on_fetched(struct fare_post_node *node)
 void fare_link_fetch(struct fare_link *l, struct fare_fetch *f, uint64_t timeout_ms)
 {
 	(void)l, (void)timeout_ms;
+	atomic_fetch_add(&stub_link.fetches, 1);
 	if (f->ask.part == 0)
 		stub_link_note("fetch");
 	assert_true(fare_id_eq(f->ask.call_id, stub_link.answer.numbers.earlier));

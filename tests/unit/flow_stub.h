@@ -14,6 +14,7 @@ struct stub_link_answer {
 	struct fare_admit asked;     /* the last one */
 	const char *kept;            /* what the bank keeps, for fetches */
 	size_t kept_fails_at;        /* a part from there on is not to be had; 0: all are */
+	atomic_uint fetches;         /* parts asked for */
 };
 extern struct stub_link_answer stub_link;
 extern struct fare_loop *stub_link_loop; /* where answers come */
