@@ -157,6 +157,7 @@ struct fare_decider {
 	struct fare_map idems;     /* by account and digest: what the key leads to now */
 	struct fare_idem *idem_running, *idem_first, **idem_last;
 	size_t idem_count, idem_max;
+	unsigned forgetting;       /* FARE_OP_FORGET with the writer */
 	struct fare_refusing refusing[FARE_REFUSING_N];
 	uint64_t over_hold;        /* calls of this bank's that cost more than was held for them */
 	struct fare_seen *seen;    /* owned, by hold; NULL: none yet */
@@ -214,7 +215,7 @@ void fare_decider_durable(struct fare_decider *d, struct fare_job *job);
 struct fare_holds_check { uint64_t live, decided; char first_fault[FARE_NOTE_N]; };
 bool fare_decider_check_holds(struct fare_decider *d, struct fare_holds_check *out);
 
-/* Now and then: lets go of Idempotency-Keys of more than a day ago, the oldest first, some at a time. */
+/* Now and then: lets go of Idempotency-Keys of more than a day ago, the oldest first, some at a time, and no more before those are durable; none while the disk has no room. */
 void fare_decider_forget_keys(struct fare_decider *d);
 
 /* The alarm of an account's fall has been delivered, or given up. */

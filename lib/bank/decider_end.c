@@ -232,6 +232,7 @@ static void op_over(struct fare_decider *d, const struct fare_job *job)
 		money_moved(d, job);
 		return;
 	}
+	d->forgetting -= job->op.type == FARE_OP_FORGET;
 	if (job->op.applied != FARE_APPLIED)
 		return;
 	if (job->op.type == FARE_OP_RERATE)

@@ -167,9 +167,14 @@ void fare_idem_sort(struct fare_decider *d)
 	free(all);
 }
 
-/* A bank that is killed before the operation is durable finds the records again. */
+/*
+ * A bank that is killed before the operation is durable finds the records again. What goes is logged with all its bytes: the reserve is not for that, and charges must not
+ * queue behind more of it than one round, however slow the disk.
+ */
 void fare_decider_forget_keys(struct fare_decider *d)
 {
+	if (d->forgetting || d->room != FARE_ROOM_GOOD)
+		return;
 	for (unsigned n = 0; n < FARE_FORGET_OPS && d->idem_first && is_old(d, d->idem_first); n++) {
 		struct fare_job *job = fare_alloc(sizeof *job);
 		job->what = FARE_JOB_OP;
@@ -179,6 +184,7 @@ void fare_decider_forget_keys(struct fare_decider *d)
 			job->op.u.forget.calls[job->op.u.forget.count++] = d->idem_first->call_id;
 			drop(d, d->idem_first);
 		}
+		d->forgetting++;
 		fare_decider_queue(d, job);
 	}
 }

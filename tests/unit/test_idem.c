@@ -234,7 +234,15 @@ static void test_many(void **state)
 	fare_decider_forget_keys(&x->d);
 	assert_int_equal(x->d.idem_count, 10);
 	assert_int_equal(x->d.queued, FARE_FORGET_OPS);
+	fare_decider_forget_keys(&x->d); /* no more while the writer is at it */
+	assert_int_equal(x->d.queued, FARE_FORGET_OPS);
 	write_all(x);
+	for (unsigned room = FARE_ROOM_FULL; room <= FARE_ROOM_READ_ONLY; room++) { /* nor on a disk without room */
+		x->d.room = (uint8_t)room;
+		fare_decider_forget_keys(&x->d);
+		assert_null(x->first);
+	}
+	x->d.room = FARE_ROOM_GOOD;
 	fare_decider_forget_keys(&x->d);
 	write_all(x);
 	assert_int_equal(x->d.idem_count, 0);
