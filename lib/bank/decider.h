@@ -133,9 +133,9 @@ struct fare_idem {
 	struct fare_hold *hold;       /* NULL: it has ended, and what follows is valid */
 	struct fare_amount cost;
 	uint64_t ended_ms;
-	bool stored;                  /* its answer is */
+	uint32_t stored;              /* bytes of its answer; 0: it is not */
 };
-enum { FARE_IDEM_MAX = 1000000 /* in memory: about 200 bytes each */, FARE_IDEM_KEEP_MS = 24 * 3600 * 1000, FARE_FORGET_OPS = 8 /* at a time */ };
+enum { FARE_IDEM_MAX = 1000000 /* in memory: about 200 bytes each */, FARE_IDEM_KEEP_MS = 24 * 3600 * 1000, FARE_FORGET_OPS = 8 /* at a time */, FARE_FORGET_BYTES = 16 * 1024 * 1024 /* of answers, likewise: about so much is logged */ };
 
 struct fare_index { void **at; size_t n; }; /* by id; NULL: none */
 
@@ -238,7 +238,7 @@ bool fare_decider_look(const struct fare_decider *d, const struct fare_admit *as
 void fare_decider_decide(struct fare_decider *d, struct fare_worker *w, struct fare_hold *h);
 void fare_decider_queue_charge(struct fare_decider *d, struct fare_hold *h);
 void fare_idem_begin(struct fare_decider *d, struct fare_hold *h); /* of a hold without a key: nothing */
-void fare_idem_end(struct fare_decider *d, const struct fare_hold *h, struct fare_amount cost, uint64_t ended_ms, bool stored); /* durable */
+void fare_idem_end(struct fare_decider *d, const struct fare_hold *h, struct fare_amount cost, uint64_t ended_ms, uint32_t stored); /* durable */
 void fare_idem_forget(struct fare_decider *d, const struct fare_hold *h); /* the key is free again */
 bool fare_idem_judge(const struct fare_decider *d, uint64_t account, const struct fare_admit *ask, struct fare_admit_answer *answer); /* false: refused */
 void fare_idem_sort(struct fare_decider *d); /* after the last fare_decider_put_replay */

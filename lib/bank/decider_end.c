@@ -157,7 +157,7 @@ static void call_over(struct fare_decider *d, const struct fare_job *job)
 		d->parked++;
 		raise_alarm(d, h, FARE_ALARM_CALL_PARKED, job->op.error);
 	} else {
-		fare_idem_end(d, h, fare_nano(-job->op.u.post.amount.nano), job->op.u.post.time_ms, job->op.applied == FARE_APPLIED && job->op.keyed.answer_n > 0);
+		fare_idem_end(d, h, fare_nano(-job->op.u.post.amount.nano), job->op.u.post.time_ms, job->op.applied == FARE_APPLIED ? job->op.keyed.answer_n : 0);
 		fare_holds_free(&d->holds, h);
 	}
 	if (a)

@@ -116,7 +116,7 @@ void fare_idem_forget(struct fare_decider *d, const struct fare_hold *h)
 		drop(d, i);
 }
 
-void fare_idem_end(struct fare_decider *d, const struct fare_hold *h, struct fare_amount cost, uint64_t ended_ms, bool stored)
+void fare_idem_end(struct fare_decider *d, const struct fare_hold *h, struct fare_amount cost, uint64_t ended_ms, uint32_t stored)
 {
 	struct fare_idem *i = running(d, h);
 	if (!i)
@@ -140,7 +140,7 @@ void fare_decider_put_replay(struct fare_decider *d, const struct fare_replay *r
 	struct fare_idem *i = make(d, r->account, &r->idem, r->body, r->call_id);
 	i->cost = r->cost;
 	i->ended_ms = r->ended_ms;
-	i->stored = r->answer_n > 0;
+	i->stored = r->answer_n;
 	append(d, i);
 	if (!other || other->ended_ms <= i->ended_ms)
 		fare_map_put(&d->idems, span_of(i->key), i);
@@ -173,15 +173,17 @@ void fare_idem_sort(struct fare_decider *d)
  */
 void fare_decider_forget_keys(struct fare_decider *d)
 {
+	size_t bytes = 0;
 	if (d->forgetting || d->room != FARE_ROOM_GOOD)
 		return;
-	for (unsigned n = 0; n < FARE_FORGET_OPS && d->idem_first && is_old(d, d->idem_first); n++) {
+	for (unsigned n = 0; n < FARE_FORGET_OPS && bytes < FARE_FORGET_BYTES && d->idem_first && is_old(d, d->idem_first); n++) {
 		struct fare_job *job = fare_alloc(sizeof *job);
 		job->what = FARE_JOB_OP;
 		job->op.type = FARE_OP_FORGET;
 		job->patient = true;
-		while (job->op.u.forget.count < FARE_FORGET_MAX && d->idem_first && is_old(d, d->idem_first)) {
+		while (job->op.u.forget.count < FARE_FORGET_MAX && bytes < FARE_FORGET_BYTES && d->idem_first && is_old(d, d->idem_first)) {
 			job->op.u.forget.calls[job->op.u.forget.count++] = d->idem_first->call_id;
+			bytes += d->idem_first->stored;
 			drop(d, d->idem_first);
 		}
 		d->forgetting++;

@@ -247,6 +247,15 @@ static void test_many(void **state)
 	write_all(x);
 	assert_int_equal(x->d.idem_count, 0);
 	assert_null(x->d.idem_first);
+	enum { LARGE = FARE_FORGET_BYTES / FARE_ANSWER_MAX };
+	for (unsigned i = 0; i < LARGE + 3; i++) { /* large ones are fewer */
+		struct fare_admit a = keyed(1, 1000 + i, 1);
+		struct fare_replay r = {.call_id = id_of(i), .account = 1, .idem = a.idem, .cost = {1}, .ended_ms = 1000, .answer_n = FARE_ANSWER_MAX};
+		fare_decider_put_replay(&x->d, &r);
+	}
+	fare_decider_forget_keys(&x->d);
+	assert_int_equal(x->d.idem_count, 3);
+	write_all(x);
 }
 
 static void test_bound(void **state)
