@@ -343,14 +343,6 @@ static bool is_dead(struct fare_bank *b, struct fare_worker *w)
 	return fare_meter_is_dead(w->meter_fd);
 }
 
-static bool has_hold(const struct fare_decider *d, struct fare_id call_id)
-{
-	for (uint32_t i = 0; i < d->holds.count; i++)
-		if (atomic_load(&d->holds.records[i].state) != FARE_HOLD_FREE && fare_id_eq(d->holds.records[i].call_id, call_id))
-			return true;
-	return false;
-}
-
 /* Answers that nobody will keep. The writer removes those of workers that are connected. */
 static void sweep_answer(struct fare_bank *b, const char *name)
 {
@@ -359,7 +351,7 @@ static void sweep_answer(struct fare_bank *b, const char *name)
 	if (!fare_answer_name_parse(name, &call_id, &incarnation))
 		return;
 	const struct fare_worker *w = fare_decider_worker(&b->d, incarnation);
-	if (!(w && w->conn) && !has_hold(&b->d, call_id) && fare_path(path, sizeof path, b->conf.run, name))
+	if (!(w && w->conn) && !fare_decider_hold(&b->d, call_id) && fare_path(path, sizeof path, b->conf.run, name))
 		unlink(path);
 }
 

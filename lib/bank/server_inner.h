@@ -17,8 +17,8 @@ struct fare_bank;
 
 /* ---- The writer's thread. A failure of the store ends the process. */
 struct fare_writer {
-	struct fare_bank *bank;
 	pthread_t thread;
+	char run[FARE_PATH_N]; /* its own: settings may be read anew */
 	pthread_mutex_t lock;
 	pthread_cond_t more;
 	struct fare_job *first, **last; /* lock */

@@ -153,7 +153,7 @@ static void *write_all(void *bank)
 			next.tv_sec++;
 			next.tv_nsec -= 1000000000L;
 		}
-		write_batch(b->books, b->conf.run, first);
+		write_batch(b->books, b->writer.run, first);
 		struct batch *batch = fare_alloc(sizeof *batch);
 		*batch = (struct batch){.node.fn = batch_durable, .bank = b, .first = first};
 		fare_loop_post(b->loop, &batch->node);
@@ -169,6 +169,7 @@ void fare_writer_start(struct fare_bank *b)
 	pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
 	pthread_cond_init(&w->more, &monotonic);
 	pthread_condattr_destroy(&monotonic);
+	memcpy(w->run, b->conf.run, sizeof w->run);
 	w->last = &w->first;
 	if (pthread_create(&w->thread, NULL, write_all, b) != 0)
 		fare_fatal("no thread for the writer");
