@@ -11,6 +11,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -28,20 +29,27 @@ static const char mark[] = "UNSYNCED", copy_end[] = ".copy";
 
 static fare_disk_failed_fn *on_failed;
 static atomic_bool sync_has_failed, recovering, read_has_failed;
+static pthread_mutex_t telling = PTHREAD_MUTEX_INITIALIZER;
+
+/* Who is turned away ends the process: not before the one that met the failure has marked it. */
+static int sync_failed(int r)
+{
+	pthread_mutex_lock(&telling);
+	if (!atomic_exchange(&sync_has_failed, true) && on_failed)
+		on_failed(FARE_DISK_SYNC, r);
+	pthread_mutex_unlock(&telling);
+	return r;
+}
 
 static int sync_or_fail(int fd)
 {
 	int r;
 	if (atomic_load(&sync_has_failed))
-		return EIO;
+		return sync_failed(EIO);
 	do
 		r = fare_fault("store_sync") ? EIO : fdatasync(fd) == 0 ? 0 : errno;
 	while (r == EINTR);
-	if (r != 0)
-		atomic_store(&sync_has_failed, true);
-	if (r != 0 && on_failed)
-		on_failed(FARE_DISK_SYNC, r);
-	return r;
+	return r == 0 ? 0 : sync_failed(r);
 }
 
 /* Recovery takes a log that it cannot read for one that ends there, and writes zeros over the rest. */

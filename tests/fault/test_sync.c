@@ -4,6 +4,9 @@
  */
 #include "base/first.h"
 
+#include <pthread.h>
+#include <semaphore.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <sys/stat.h>
 
@@ -11,9 +14,10 @@
 #include "steps.h"
 #include "base/fs.h"
 #include "base/log.h"
+#include "store/inner.h"
 #include "store/store.h"
 
-enum { SKIPPED = 77, POSTS = 300, STEPS_MAX = 200, OPENED = 3 };
+enum { SKIPPED = 77, POSTS = 300, STEPS_MAX = 200, OPENED = 3, TELL_US = 300000 };
 
 static char home[KIT_PATH_N];
 
@@ -80,6 +84,39 @@ static int open_only(void)
 	return b ? OPENED : 0;
 }
 
+/* Two threads: while the first tells of its failed fsync the other one asks for the next, and must not come back before. */
+static atomic_bool told;
+static sem_t telling;
+
+static void tell_slowly(enum fare_disk_failed what, int error)
+{
+	(void)what;
+	(void)error;
+	sem_post(&telling);
+	usleep(TELL_US);
+	atomic_store(&told, true);
+}
+
+static void *sync_store(void *arg)
+{
+	char path[FARE_PATH_N];
+	(void)arg;
+	must(fare_path(path, sizeof path, home, "store") && fare_store_sync_files(path) != 0, "an fsync fails, or is not asked for any more");
+	return NULL;
+}
+
+static int turned_away(void)
+{
+	pthread_t first;
+	must(sem_init(&telling, 0, 0) == 0, "a semaphore");
+	fare_store_watch_disk(tell_slowly);
+	must(pthread_create(&first, NULL, sync_store, NULL) == 0 && sem_wait(&telling) == 0, "the first fails");
+	sync_store(NULL);
+	must(atomic_load(&told), "nobody goes on before the failure has been told");
+	must(pthread_join(first, NULL) == 0, "joined");
+	return 0;
+}
+
 /* True: it was done before that step. */
 static bool killed_at(unsigned step)
 {
@@ -118,6 +155,7 @@ int main(void)
 	must(exited(run("", look), 0), "all is there at the end");
 	/* The first that fails is the last that is asked, and a log that cannot be read has no end. */
 	must(exited(run("store_sync:fail", open_only), 0), "a failed fsync at the start");
+	must(exited(run("store_sync:fail@1", turned_away), 0), "one fails, the other is turned away");
 	must(exited(run("store_read:fail", open_only), 0), "a failed read at the start");
 	must(exited(run("", look), 0), "all is there after them");
 	kit_remove(home);
