@@ -2,12 +2,14 @@
 #include "base/first.h"
 
 #include <pthread.h>
+#include <signal.h>
 #include <stdatomic.h>
+#include <sys/resource.h>
 
 #include "books_kit.h"
 #include "base/fs.h"
 
-enum { ACCOUNTS = 20, BATCH = 150 };
+enum { ACCOUNTS = 20, BATCH = 150, ROOM_BYTES = 4 << 20 };
 
 static char home[KIT_PATH_N], copy[KIT_PATH_N + 16], store[KIT_PATH_N + 32];
 static struct fare_books *b;
@@ -124,6 +126,18 @@ static void test_fails_alone(void **state)
 	struct fare_op op = kit_money(1, 5, "", 1000);
 	assert_int_not_equal(fare_books_backup(b, "/proc/self/no-such-folder/store"), 0);
 	assert_int_equal(kit_one(b, &op), FARE_APPLIED);
+	/* No room for the copy: its log is as long as a log may be, of the store's own only the beginning is written. */
+	struct rlimit before, less;
+	assert_int_equal(getrlimit(RLIMIT_FSIZE, &before), 0);
+	less = (struct rlimit){.rlim_cur = ROOM_BYTES, .rlim_max = before.rlim_max};
+	signal(SIGXFSZ, SIG_IGN);
+	assert_int_equal(setrlimit(RLIMIT_FSIZE, &less), 0);
+	int r = fare_books_backup(b, store);
+	assert_int_equal(setrlimit(RLIMIT_FSIZE, &before), 0);
+	assert_int_not_equal(r, 0);
+	op = kit_money(1, 5, "", 1000);
+	assert_int_equal(kit_one(b, &op), FARE_APPLIED);
+	kit_remove(copy);
 	assert_null(fare_books_open_copy(copy, error));
 	assert_non_null(strstr(error, "no store"));
 }
