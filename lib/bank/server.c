@@ -83,7 +83,18 @@ static bool keep_entry(void *last, const struct fare_entry *e)
 	return true;
 }
 
-/* Durable before there is a file of holds, which says that nothing was lost; and once, however often a bank is killed in between: nothing was sealed after it then. */
+static void boot_text(char *out, size_t size)
+{
+	uint8_t boot[16] = {0};
+	size_t n = (size_t)snprintf(out, size, "found in boot ");
+	for (size_t i = 0; fare_clock_boot_id(boot) && i < sizeof boot; i++)
+		n += (size_t)snprintf(out + n, size - n, "%02x", boot[i]);
+}
+
+/*
+ * Durable before there is a file of holds, which says that nothing was lost; and once, however often a bank is killed in between: nothing was sealed after it then, and it
+ * is of this boot. (One that is found in the next boot is another one: calls may have begun in between, and none of them ended.)
+ */
 static bool note_outage(struct fare_bank *b)
 {
 	struct fare_seal head;
@@ -91,7 +102,8 @@ static bool note_outage(struct fare_bank *b)
 	struct fare_op op = {.type = FARE_OP_OUTAGE, .u.post = {.kind = FARE_KIND_OUTAGE, .time_ms = fare_clock_wall_ms()}};
 	if (fare_books_head_seal(b->books, &head) != 0 || fare_books_each_entry(b->books, 0, 1, keep_entry, &last) != 0)
 		return false;
-	if (head.number == 0 || (last.kind == FARE_KIND_OUTAGE && last.batch == head.number))
+	boot_text(op.u.post.note, sizeof op.u.post.note);
+	if (head.number == 0 || (last.kind == FARE_KIND_OUTAGE && last.batch == head.number && strcmp(last.note, op.u.post.note) == 0))
 		return true;
 	fare_log(FARE_WARN, "the last bank did not leave in good order, and its holds are gone (a power cut?): noted in the ledger as an outage");
 	bool noted = fare_books_begin(b->books) == 0 && fare_books_apply(b->books, &op) == 0 && fare_books_commit(b->books) == 0;
@@ -235,11 +247,15 @@ static bool loop_open(struct fare_bank *b)
 	return fare_loop_signal(b->loop, SIGTERM, on_signal, b) && fare_loop_signal(b->loop, SIGINT, on_signal, b);
 }
 
-static bool calls_run(const struct fare_bank *b)
+/* Is there a call whose entry is still to be written? It runs, or its charge is parked. */
+static bool calls_are_open(struct fare_bank *b)
 {
-	for (uint32_t i = 0; i < b->d.holds.count; i++)
-		if (atomic_load(&b->d.holds.records[i].state) == FARE_HOLD_LIVE)
+	for (uint32_t i = 0; i < b->d.holds.count; i++) {
+		const struct fare_hold *h = &b->d.holds.records[i];
+		uint64_t state = atomic_load(&h->state);
+		if (state == FARE_HOLD_LIVE || (state == FARE_HOLD_DECIDED && has_entry(b, h->call_id) <= 0))
 			return true;
+	}
 	return false;
 }
 
@@ -255,11 +271,11 @@ static void leave(struct fare_bank *b)
 	fare_checkpointer_stop(b);
 	if (fare_checkpointer_once(b) != 0)
 		_exit(1);
+	bool open = calls_are_open(b);
 	fare_books_close(&b->books);
-	bool running = calls_run(b);
-	if (!running) /* else a power cut before the next bank would lose them */
+	if (!open) /* else a power cut before the next bank would lose them */
 		put_clean_mark(b);
-	fare_log(FARE_INFO, "left in good order%s", running ? "; calls are running, their holds stay" : "");
+	fare_log(FARE_INFO, "left in good order%s", open ? "; calls are not settled, their holds stay" : "");
 	fare_board_close(&b->board);
 }
 

@@ -2,6 +2,7 @@
 #include "base/first.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -11,6 +12,8 @@
 
 #include "bank.h"
 #include "base/fs.h"
+#include "bank/books.h"
+#include "bank/holds.h"
 
 enum { SIDE_BY_SIDE = 20 };
 static struct test_bank bank;
@@ -259,6 +262,49 @@ static void check_outage(void)
 	expect("{\"op\": \"verify\"}", "\"ok_books\": true");
 }
 
+/* Two power cuts, and nothing was sealed between them. */
+static void check_outage_of_another_boot(void)
+{
+	char error[FARE_ERROR_N];
+	struct fare_op op = {.type = FARE_OP_OUTAGE, .u.post = {.kind = FARE_KIND_OUTAGE, .note = "found in another boot"}};
+	int before = outages();
+	end_bank(SIGKILL, true);
+	struct fare_books *b = fare_books_open(bank.home, false, error);
+	TEST_MUST(b && fare_books_begin(b) == 0 && fare_books_apply(b, &op) == 0 && op.applied == FARE_APPLIED && fare_books_commit(b) == 0);
+	fare_books_close(&b);
+	TEST_MUST(outages() == before + 2);
+}
+
+/* The holds as a bank left them that had decided a call whose charge cannot be posted. */
+static void park(void)
+{
+	uint8_t ids[2][16];
+	char path[FARE_PATH_N], error[FARE_ERROR_N];
+	struct fare_holds holds;
+	int fd = fare_path(path, sizeof path, bank.conf.run, "holds") ? open(path, O_RDONLY | O_CLOEXEC) : -1;
+	TEST_MUST(fd >= 0 && pread(fd, ids, sizeof ids, 8 /* after the magic */) == (ssize_t)sizeof ids && close(fd) == 0);
+	TEST_MUST(fare_holds_open(&holds, path, ids[0], ids[1], FARE_HOLDS_MAX, error));
+	struct fare_hold *h = fare_holds_take(&holds);
+	h->call_id.b[0] = h->incarnation.b[0] = 1;
+	h->account = h->key = h->price_version = 999;
+	fare_holds_write_decided(h);
+	fare_holds_close(&holds);
+}
+
+/* A bank leaves; what it could not post is in its holds alone. */
+static void check_outage_with_parked(void)
+{
+	int before = outages();
+	expect("{\"op\": \"credit\", \"name\": \"bob\", \"amount\": \"1\", \"ref\": \"after the outage\"}", "\"ok\": true");
+	end_bank(SIGTERM, false);
+	park();
+	TEST_MUST(outages() == before);
+	end_bank(SIGTERM, false);
+	TEST_MUST(outages() == before);
+	end_bank(SIGTERM, true);
+	TEST_MUST(outages() == before + 1);
+}
+
 int main(void)
 {
 	signal(SIGPIPE, SIG_IGN);
@@ -274,6 +320,8 @@ int main(void)
 	check_slow_client("{\"op\": \"account.list\"}\n");
 	check_slow_client("{\"op\": \"ledger_all\"}\n");
 	check_outage();
+	check_outage_of_another_boot();
+	check_outage_with_parked();
 	test_bank_must(&bank, "{\"op\": \"stop\"}");
 	test_bank_remove(&bank);
 	return 0;
