@@ -58,11 +58,22 @@ static bool clean_path(const struct fare_bank *b, char dir[FARE_PATH_N], char pa
 	return fare_path(dir, FARE_PATH_N, b->conf.home, "store") && fare_path(path, FARE_PATH_N, dir, FARE_CLEAN_MARK);
 }
 
+static bool is_clean(const struct fare_bank *b)
+{
+	char dir[FARE_PATH_N], path[FARE_PATH_N];
+	return clean_path(b, dir, path) && access(path, F_OK) == 0;
+}
+
+/* Before the first admission, and not before there is a file of holds: who is killed in between has lost nothing. */
 static bool take_clean_mark(const struct fare_bank *b)
 {
 	char dir[FARE_PATH_N], path[FARE_PATH_N];
-	if (!clean_path(b, dir, path) || unlink(path) != 0)
+	if (!is_clean(b))
+		return true;
+	if (!clean_path(b, dir, path) || unlink(path) != 0) {
+		fare_log(FARE_ALARM, "%s/store/CLEAN: %s", b->conf.home, strerror(errno));
 		return false;
+	}
 	int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (fd < 0 || fsync(fd) != 0)
 		disk_failed(FARE_DISK_SYNC, errno);
@@ -146,12 +157,16 @@ static bool recover(struct fare_bank *b)
 	if (!fare_path(path, sizeof path, b->conf.run, "holds"))
 		return false;
 	bool there = fare_holds_are_there(path, b->store, b->epoch, FARE_HOLDS_MAX);
-	if (!take_clean_mark(b) && !there && !note_outage(b))
+	if (!is_clean(b) && !there && !note_outage(b))
 		return false;
+	if (fare_fault("bank_before_holds"))
+		fare_log(FARE_WARN, "fault bank_before_holds");
 	if (!fare_holds_open(&b->d.holds, path, b->store, b->epoch, FARE_HOLDS_MAX, error)) {
 		fare_log(FARE_ALARM, "%s", error);
 		return false;
 	}
+	if (!take_clean_mark(b))
+		return false;
 	b->board = fare_board_open(b->conf.run, b->store, b->epoch, error);
 	if (!b->board) {
 		fare_log(FARE_ALARM, "%s", error);

@@ -236,23 +236,26 @@ static int outages(void)
 	return n;
 }
 
-/* The next bank is killed when it has noted the outage. */
-static void kill_one_that_notes(void)
+/* The next bank is killed there. */
+static void kill_one(const char *point)
 {
-	char file[FARE_PATH_N], fault[FARE_PATH_N + 32];
+	char file[FARE_PATH_N], fault[FARE_PATH_N + 64];
 	TEST_MUST(fare_path(file, sizeof file, bank.home, "kill") && fare_file_write(file, "", 0, 0600));
-	snprintf(fault, sizeof fault, "bank_after_outage:kill=%s", file);
+	snprintf(fault, sizeof fault, "%s:kill=%s", point, file);
 	TEST_MUST(setenv("FAREBOX_FAULT", fault, 1) == 0);
 }
 
-/* Killed with its holds there: nothing is lost. Left in good order: nothing is lost either. Killed, and the holds gone, as after a power cut: noted, once. */
+/* Killed with its holds there: nothing is lost. Left in good order: nothing is lost either, also when the next one is killed before it has holds. Killed, and the holds gone, as after a power cut: noted, once. */
 static void check_outage(void)
 {
 	end_bank(SIGKILL, false);
 	TEST_MUST(outages() == 0);
 	end_bank(SIGTERM, true);
 	TEST_MUST(outages() == 0);
-	kill_one_that_notes();
+	kill_one("bank_before_holds");
+	end_bank(SIGTERM, true);
+	TEST_MUST(outages() == 0);
+	kill_one("bank_after_outage");
 	end_bank(SIGKILL, true);
 	TEST_MUST(outages() == 1);
 	end_bank(SIGKILL, false);
