@@ -25,6 +25,13 @@ static void sleep_ms(unsigned ms)
 	nanosleep(&t, NULL);
 }
 
+/* One name: where links are not protected, somebody else may give this one to another file of ours. */
+static bool is_one_name(int fd)
+{
+	struct stat st;
+	return fstat(fd, &st) == 0 && st.st_nlink == 1;
+}
+
 /* A disk that is read-only may still have the file of an earlier bank. */
 static int waits_open(const struct fare_conf *c)
 {
@@ -34,7 +41,7 @@ static int waits_open(const struct fare_conf *c)
 	int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0600);
 	if (fd < 0)
 		fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
-	if (fd >= 0 && fare_file_is_own(fd))
+	if (fd >= 0 && fare_file_is_own(fd) && is_one_name(fd))
 		return fd;
 	if (fd >= 0)
 		close(fd);
@@ -54,7 +61,7 @@ bool fare_bank_waits(const struct fare_conf *c, char error[FARE_ERROR_N])
 	int fd = fare_path(path, sizeof path, c->run, "bank.waits") ? open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK) : -1;
 	if (fd < 0)
 		return false;
-	bool is_bank = stat(c->home, &home) == 0 && fstat(fd, &st) == 0 && st.st_uid == home.st_uid, waits = is_bank && flock(fd, LOCK_SH | LOCK_NB) != 0 && errno == EWOULDBLOCK;
+	bool is_bank = stat(c->home, &home) == 0 && fstat(fd, &st) == 0 && st.st_uid == home.st_uid && is_one_name(fd), waits = is_bank && flock(fd, LOCK_SH | LOCK_NB) != 0 && errno == EWOULDBLOCK;
 	if (waits) {
 		text_read(fd, why);
 		snprintf(error, FARE_ERROR_N, "%s", why[0] ? why : "the bank waits for the store's disk");

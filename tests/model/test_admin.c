@@ -6,6 +6,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -14,6 +15,7 @@
 #include "base/fs.h"
 #include "bank/books.h"
 #include "bank/holds.h"
+#include "bank/wait.h"
 
 enum { SIDE_BY_SIDE = 20 };
 static struct test_bank bank;
@@ -308,6 +310,22 @@ static void check_outage_with_parked(void)
 	TEST_MUST(outages() == before + 1);
 }
 
+/* Somebody gives the name to the holds, and has them locked: nobody takes that for a bank that waits, and nothing is lost. */
+static void check_other_waits(void)
+{
+	char holds[FARE_PATH_N], waits[FARE_PATH_N], error[FARE_ERROR_N];
+	int before = outages();
+	expect("{\"op\": \"credit\", \"name\": \"bob\", \"amount\": \"1\", \"ref\": \"before the link\"}", "\"ok\": true");
+	end_bank(SIGKILL, false);
+	TEST_MUST(fare_path(holds, sizeof holds, bank.conf.run, "holds") && fare_path(waits, sizeof waits, bank.conf.run, "bank.waits"));
+	TEST_MUST((unlink(waits) == 0 || errno == ENOENT) && link(holds, waits) == 0);
+	int fd = open(holds, O_RDONLY | O_CLOEXEC);
+	TEST_MUST(fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) == 0);
+	TEST_MUST(!fare_bank_waits(&bank.conf, error));
+	TEST_MUST(outages() == before);
+	close(fd);
+}
+
 int main(void)
 {
 	signal(SIGPIPE, SIG_IGN);
@@ -325,6 +343,7 @@ int main(void)
 	check_outage();
 	check_outage_of_another_boot();
 	check_outage_with_parked();
+	check_other_waits();
 	test_bank_must(&bank, "{\"op\": \"stop\"}");
 	test_bank_remove(&bank);
 	return 0;
