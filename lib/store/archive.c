@@ -58,6 +58,20 @@ static bool copy_into(int to, const char *path, const char *name)
 	return ok;
 }
 
+/* The folder may have been made just now: its name is on the disk before a log goes that it has. */
+static int folder_open(const char *dir)
+{
+	int to = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC), parent = to >= 0 ? openat(to, "..", O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
+	bool ok = parent >= 0 && fsync(parent) == 0;
+	int e = errno;
+	if (parent >= 0)
+		close(parent);
+	if (!ok && to >= 0)
+		close(to);
+	errno = e;
+	return ok ? to : -1;
+}
+
 /* Of one that was copied already the copy is made anew: who made it may have been killed before it was flushed. */
 int fare_store_archive_logs(struct fare_store *s, const char *dir)
 {
@@ -66,7 +80,7 @@ int fare_store_archive_logs(struct fare_store *s, const char *dir)
 	if (r != 0)
 		return r;
 	if (list)
-		to = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+		to = folder_open(dir);
 	for (char **path = list; path && *path && e == 0; path++) {
 		const char *slash = strrchr(*path, '/');
 		if (to < 0 || !copy_into(to, *path, slash ? slash + 1 : *path))
