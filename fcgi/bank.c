@@ -69,18 +69,38 @@ static void become_owner(const struct fare_conf *c)
 		fare_fatal("cannot become the owner of %s: %s", c->home, strerror(errno));
 }
 
-static void leave_starter(const struct fare_conf *c, bool foreground)
+static bool log_missing; /* its disk is what the bank waits for */
+
+static int log_open(const struct fare_conf *c)
 {
 	char path[FARE_PATH_N];
+	if (!fare_path(path, sizeof path, c->run, "bank.log"))
+		fare_fatal("the run folder's path is too long");
+	int log = open(path, O_WRONLY | O_CREAT | O_APPEND | O_NOFOLLOW | O_CLOEXEC, 0600);
+	log_missing = log < 0 && (errno == EROFS || errno == ENOSPC);
+	if (log < 0 && !log_missing)
+		fare_fatal("%s: %s", path, strerror(errno));
+	return log;
+}
+
+static void waited(const struct fare_conf *c)
+{
+	int log = log_missing ? log_open(c) : -1;
+	if (log >= 0) {
+		dup2(log, STDERR_FILENO);
+		close(log);
+	}
+}
+
+static void leave_starter(const struct fare_conf *c, bool foreground)
+{
 	int null = open("/dev/null", O_RDWR);
 	int log = -1;
 	if (!foreground) {
 		setsid();
-		if (!fare_path(path, sizeof path, c->run, "bank.log"))
-			fare_fatal("the run folder's path is too long");
-		log = open(path, O_WRONLY | O_CREAT | O_APPEND | O_NOFOLLOW, 0600);
+		log = log_open(c);
 		if (log < 0)
-			fare_fatal("%s: %s", path, strerror(errno));
+			log = open("/dev/null", O_WRONLY);
 	}
 	if (null < 0 || chdir("/") != 0)
 		fare_fatal("/dev/null or /: %s", strerror(errno));
@@ -119,5 +139,5 @@ int main(int argc, char **argv)
 	become_owner(&conf);
 	leave_starter(&conf, o.foreground);
 	fare_fd_limit_raise();
-	return fare_bank_serve(&conf);
+	return fare_bank_serve(&conf, waited);
 }

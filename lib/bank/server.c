@@ -322,7 +322,7 @@ static int serve(struct fare_bank *b)
 	return 0;
 }
 
-int fare_bank_serve(const struct fare_conf *c)
+int fare_bank_serve(const struct fare_conf *c, void (*waited)(const struct fare_conf *c))
 {
 	static const struct fare_decider_out out = {.tell = fare_call_tell, .post = post_job, .read_meter = fare_call_read_meter, .alarm = fare_alarms_raise};
 	char error[FARE_ERROR_N] = "";
@@ -339,6 +339,7 @@ int fare_bank_serve(const struct fare_conf *c)
 	b->copied = fare_bank_wait(c);
 	if (b->copied < 0)
 		return 1;
+	waited(&b->conf);
 	b->call_fd = b->admin_fd = b->alarms.to = b->alarms.from = -1;
 	b->alarms.last = &b->alarms.first;
 	b->started_ms = fare_clock_wall_ms();

@@ -7,7 +7,7 @@
 
 #include "conf/conf.h"
 
-/* The caller has dropped its rights to the store's owner. */
-int fare_bank_serve(const struct fare_conf *c);
+/* The caller has dropped its rights to the store's owner. waited: the disk can be written, when it could not (or always could). */
+int fare_bank_serve(const struct fare_conf *c, void (*waited)(const struct fare_conf *c));
 
 #endif
