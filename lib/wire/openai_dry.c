@@ -46,6 +46,8 @@ void fare_tap_dry(struct fare_tap *t, const struct fare_tap_dry *d, struct fare_
 {
 	FARE_ASSERT(t->stream);
 	t->end = FARE_TAP_DRY;
+	if (t->done) /* its reader has seen an end: there is no second one */
+		return;
 	chunk_begin(t, d, out);
 	choices_end(t, d, out);
 	fare_buf_addf(out, "]%s,\"farebox\":", t->usage_asked ? ",\"usage\":null" : "");

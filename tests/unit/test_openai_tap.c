@@ -168,6 +168,8 @@ static void test_dry(void **state)
 		"data: [DONE]\n\n");
 	dry_end(FARE_COMPLETIONS, false, 1, "data: {\"choices\":[{\"index\":0,\"text\":\"abcd\"}]}\n\n", 1,
 		"data: {\"id\":\"cmpl-01000000-0000-0000-0000-000000000000\",\"object\":\"text_completion\",\"created\":0,\"model\":\"mine\",\"choices\":[" LAST("0", "\"text\":\"\"") "]," NOTICE "}\n\n" "data: [DONE]\n\n");
+	/* Whatever an upstream still says after its end. */
+	dry_end(FARE_CHAT, true, 2, NAMED("abcd") FINISH "data: [DONE]\n\n" NAMED("efgh"), 2, NAMED_PASSED("abcd") FINISH "data: [DONE]\n\n");
 }
 
 static void test_usages(void **state)
