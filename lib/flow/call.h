@@ -153,6 +153,7 @@ void fare_call_left(struct fare_call *c);                             /* the rel
 bool fare_call_data(struct fare_call *c, struct fare_span bytes) FARE_MUST;
 void fare_grow_begin(struct fare_call *c); /* the answer's headers are there */
 void fare_grow_look(struct fare_call *c);  /* more of it is: is it held for? */
+bool fare_grow_ends(struct fare_call *c) FARE_MUST; /* the upstream has ended; true: but not all that is here is held for */
 void fare_grow_heard(struct fare_asking *asking);
 
 /* Bytes to the caller. Each of these may end and free the call: false, and it must not be touched any more. */

@@ -95,7 +95,7 @@ static void on_done(void *arg, enum fare_net_result result)
 	if (result != FARE_NET_OK)
 		fare_log(FARE_WARN, "call %s, provider %s: %s (%s)", c->id_text, c->grant.provider, fare_net_result_text(result), fare_transfer_error(c->transfer));
 	c->transfer = NULL;
-	if (c->held_up && result == FARE_NET_OK) { /* all is here, but not all is held for */
+	if (result == FARE_NET_OK && fare_grow_ends(c)) {
 		c->drained = true;
 		return;
 	}

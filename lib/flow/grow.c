@@ -48,6 +48,16 @@ void fare_grow_look(struct fare_call *c)
 	c->held_up = waits;
 }
 
+bool fare_grow_ends(struct fare_call *c)
+{
+	if (!c->held_up && c->event_stream && !is_whole(c)) {
+		fare_tap_last(c->tap, &c->out);
+		if (fare_tap_waits(c->tap))
+			fare_grow_look(c);
+	}
+	return c->held_up;
+}
+
 /* What all of the bound would cost beyond what is held. */
 static struct fare_amount missing(const struct fare_call *c)
 {
@@ -77,9 +87,9 @@ static void go_on(struct fare_call *c)
 	c->held_up = false;
 	if ((c->event_stream && !fare_call_data(c, fare_span_at(NULL, 0))) || c->held_up)
 		return;
-	if (c->drained)
+	if (c->drained && !fare_grow_ends(c))
 		fare_call_end(c, FARE_NET_OK);
-	else if (!c->paused)
+	else if (!c->drained && !c->paused)
 		fare_transfer_resume(c->transfer);
 }
 

@@ -67,6 +67,7 @@ uint64_t fare_tap_text_bytes(const struct fare_tap *t); /* unescaped text relaye
 void fare_tap_limit(struct fare_tap *t, uint64_t tokens); /* of all choices; none is set at first */
 uint64_t fare_tap_seen(const struct fare_tap *t);         /* tokens relayed, and those of the event that waits */
 bool fare_tap_waits(const struct fare_tap *t);
+void fare_tap_last(struct fare_tap *t, struct fare_buf *out); /* the upstream's body has ended: what came without its blank line is an event now, which may wait; fare_tap_finish drops what waits */
 /* The money is gone: the stream ends here as at its output bound, with a notice of why, the usage if its reader asked for it, and [DONE]. What waits is dropped. */
 struct fare_tap_dry { uint32_t choices; const struct fare_refusal *notice; struct fare_id call_id; struct fare_usage usage; struct fare_amount cost; };
 void fare_tap_dry(struct fare_tap *t, const struct fare_tap_dry *d, struct fare_buf *out);

@@ -238,16 +238,23 @@ bool fare_tap_stream_push(struct fare_tap *t, struct fare_span bytes, struct far
 /* What came without its blank line is passed if it is whole, and given one, so that its reader sees it. */
 static bool rest_pass(struct fare_tap *t, struct fare_buf *out)
 {
-	if (t->raw.n == 0)
-		return true;
+	if (t->raw.n == 0 || t->cut_off)
+		return !t->cut_off;
 	if (t->raw.n > t->line_at && !line_end(t, '\n', out))
 		return false;
 	return t->raw.n == 0 || line_end(t, '\n', out);
 }
 
+void fare_tap_last(struct fare_tap *t, struct fare_buf *out)
+{
+	if (t->end == FARE_TAP_OPEN && !t->waits)
+		t->cut_off = !rest_pass(t, out);
+}
+
 void fare_tap_stream_finish(struct fare_tap *t, struct fare_buf *out)
 {
-	bool whole = !t->waits && rest_pass(t, out) && !t->waits;
+	fare_tap_last(t, out);
+	bool whole = !t->waits && !t->cut_off;
 	event_reset(t);
 	if (t->error)
 		t->end = FARE_TAP_ERROR;

@@ -32,6 +32,7 @@ struct fare_tap {
 	struct fare_buf joined;     /* all data lines' values, when there are several */
 	bool error_event, unknown_field;
 	bool done, error;           /* [DONE], or an error, was seen */
+	bool cut_off;               /* the body ended within an event */
 
 	/* What the hold pays for. */
 	uint64_t limit;             /* tokens, as fare_tap_seen counts them */

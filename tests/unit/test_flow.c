@@ -236,6 +236,10 @@ static void up_one_write(int fd) /* all in one piece, and its end with it */
 	snprintf(text, sizeof text, "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nContent-Length: %zu\r\n\r\n%s", sizeof body - 1, body);
 	put(fd, text);
 }
+static void up_half(int fd) /* the last event without its blank line */
+{
+	put(fd, SSE_HEAD CHUNK("12345678") CHUNK("12345678") "data: {\"choices\":[{\"index\":0,\"delta\":{\"content\":\"123456781234567812345678123456781234567812345678\"},\"finish_reason\":\"stop\"}]}");
+}
 static void up_drip(int fd)
 {
 	put(fd, SSE_HEAD);
@@ -279,6 +283,19 @@ static void test_grows(void **state)
 			settled_as("final:complete settle");
 			assert_non_null(strstr(stub_link_notes(), "extend="));
 		}
+	for (uint64_t first = 1; first < 20; first += 6) {
+		grows(first, 1000);
+		call(up_half, streamed);
+		HAS("\"finish_reason\":\"stop\"");
+		HAS_NOT("farebox\":");
+		assert_int_equal(count("12345678\""), 3);
+		settled_as("final:complete settle");
+	}
+	grows(4, 16);
+	call(up_half, streamed);
+	assert_int_equal(count("12345678\""), 2);
+	HAS("\"farebox\":{\"code\": \"balance_too_low\"");
+	settled_as("final:balance_end settle");
 	grows(2, 1000); /* never beyond the bound */
 	stub_link.answer.grant.bound = 20;
 	call(up_dozen, streamed);
