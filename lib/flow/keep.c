@@ -54,7 +54,7 @@ void fare_keep_note(struct fare_call *c)
 	struct fare_keep *k = &c->keep;
 	size_t from = k->noted < c->out.n ? k->noted : c->out.n;
 	k->noted = c->out.n;
-	if (k->on && !add(c, fare_span_at(c->out.p + from, c->out.n - from)))
+	if (k->on && c->out.n > from && !add(c, fare_span_at(c->out.p + from, c->out.n - from)))
 		fare_keep_off(c);
 }
 

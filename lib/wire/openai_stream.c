@@ -210,7 +210,7 @@ static bool stream_read(struct fare_tap *t, struct fare_span bytes, struct fare_
 		if (good && i < bytes.n)
 			good = line_end(t, bytes.p[i++], out);
 	}
-	return good && fare_buf_add(&t->rest, bytes.p + i, bytes.n - i);
+	return good && (i == bytes.n || fare_buf_add(&t->rest, bytes.p + i, bytes.n - i));
 }
 
 /* The event that waits passes, and what came after it is read. */
