@@ -233,7 +233,7 @@ static void up_one_write(int fd) /* all in one piece, and its end with it */
 {
 	static const char body[] = CHUNK("12345678") CHUNK("12345678") CHUNK("12345678") CHUNK("12345678") CHUNK("12345678") STOP USAGE DONE;
 	char text[8192];
-	snprintf(text, sizeof text, "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nContent-Length: %zu\r\n\r\n%s", sizeof body - 1, body);
+	snprintf(text, sizeof text, "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Type: text/event-stream\r\nContent-Length: %zu\r\n\r\n%s", sizeof body - 1, body);
 	put(fd, text);
 }
 static void up_half(int fd) /* the last event without its blank line */
