@@ -78,6 +78,7 @@ struct ctl_table;
 struct ctl_table *ctl_table_new(const char *columns);
 void ctl_table_row(struct ctl_table *t, const struct fare_json *record);
 void ctl_table_free(struct ctl_table *t); /* prints what is left */
+void ctl_tame(struct fare_buf *b);        /* UTF-8 for a terminal: "?" in the place of each byte of a control, those beyond ASCII too */
 
 /*
  * ctl_backup.c. A backup is a folder with the store's files in `store`. begin: the folder, made if it is not there; try: recovers and verifies a copy of what the bank has

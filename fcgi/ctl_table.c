@@ -59,6 +59,18 @@ struct ctl_table *ctl_table_new(const char *columns)
 	return t;
 }
 
+void ctl_tame(struct fare_buf *b)
+{
+	for (size_t i = 0; i < b->n; i++) {
+		unsigned char c = (unsigned char)b->p[i], next = i + 1 < b->n ? (unsigned char)b->p[i + 1] : 0;
+		bool c1 = c == 0xC2 && next >= 0x80 && next < 0xA0; /* U+0080 to U+009F: U+009B does what ESC [ does */
+		if (c1)
+			b->p[i + 1] = '?';
+		if (c1 || c < ' ' || c == 0x7f)
+			b->p[i] = '?';
+	}
+}
+
 /* One cell as text; nothing in it moves a terminal. */
 static char *cell_text(const struct column *c, const struct fare_json *j, const struct fare_json_node *n)
 {
@@ -81,9 +93,7 @@ static char *cell_text(const struct column *c, const struct fare_json *j, const 
 		b.n = 19;
 		fare_buf_add_char(&b, 'Z');
 	}
-	for (size_t i = 0; i < b.n; i++)
-		if ((unsigned char)b.p[i] < ' ' || b.p[i] == 0x7f)
-			b.p[i] = '?';
+	ctl_tame(&b);
 	if (!b.n)
 		fare_buf_add_char(&b, '-');
 	char *out = fare_strdup(fare_buf_cstr(&b));

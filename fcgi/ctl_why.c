@@ -34,9 +34,7 @@ static void say_node(const struct fare_json *j, const struct fare_json_node *n, 
 		fare_buf_reset(&b);
 		fare_buf_add_str(&b, text);
 	}
-	for (size_t i = 0; i < b.n; i++)
-		if ((unsigned char)b.p[i] < ' ' || b.p[i] == 0x7f)
-			b.p[i] = '?';
+	ctl_tame(&b);
 	printf("%s%s%s", before, fare_buf_cstr(&b), after);
 	fare_buf_release(&b);
 }

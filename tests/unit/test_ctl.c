@@ -185,9 +185,33 @@ static void test_key_file(void **state)
 	assert_int_equal(rmdir(top), 0);
 }
 
+/* What a caller named its model must not move the operator's terminal: the controls of ASCII, and those beyond it. */
+static void test_why_is_tame(void **state)
+{
+	static const char facts[] = "{\"call_id\":\"019f0000-0000-7000-8000-000000000000\",\"state\":\"refused\",\"code\":\"model_unknown\",\"model\":\"a\\u009b31m\\u001b[2J\\u007f\\u0085\\u00a0\\u00e9z\"}";
+	static char path[] = "/tmp/farebox-test-ctl.XXXXXX";
+	char text[4096];
+	int file = mkstemp(path), saved = dup(STDOUT_FILENO);
+	(void)state;
+	assert_true(file >= 0 && saved >= 0);
+	assert_int_equal(unlink(path), 0);
+	fflush(stdout);
+	assert_int_equal(dup2(file, STDOUT_FILENO), STDOUT_FILENO);
+	int rc = ctl_why_print(&conf, fare_span_of(facts), false);
+	fflush(stdout);
+	assert_int_equal(dup2(saved, STDOUT_FILENO), STDOUT_FILENO);
+	assert_int_equal(rc, CTL_OK);
+	ssize_t n = pread(file, text, sizeof text - 1, 0);
+	close(file);
+	close(saved);
+	assert_true(n > 0);
+	text[n] = 0;
+	assert_non_null(strstr(text, "model a??31m?[2J???\xC2\xA0\xC3\xA9z"));
+}
+
 int main(void)
 {
-	const struct CMUnitTest tests[] = {cmocka_unit_test(test_taken), cmocka_unit_test(test_misuse), cmocka_unit_test(test_limits), cmocka_unit_test(test_key_file)};
+	const struct CMUnitTest tests[] = {cmocka_unit_test(test_taken), cmocka_unit_test(test_misuse), cmocka_unit_test(test_limits), cmocka_unit_test(test_key_file), cmocka_unit_test(test_why_is_tame)};
 	fare_conf_defaults(&conf);
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
