@@ -125,6 +125,8 @@ void fare_books_close(struct fare_books **bp)
 	*bp = NULL;
 }
 
+void fare_books_leave(struct fare_books *b) { fare_store_leave(b->store); }
+
 void fare_books_ids(struct fare_books *b, uint8_t store_id[FARE_STORE_ID_N], uint8_t epoch[FARE_EPOCH_N])
 {
 	memcpy(store_id, b->meta.store_id, FARE_STORE_ID_N);

@@ -74,6 +74,7 @@ struct fare_books;
 /* Opens (making it when create is true) DIR/store of a home: recovery, then a flush (rule R6). The caller holds store/LOCK. On failure: NULL and one line in error. An unknown schema is refused. */
 struct fare_books *fare_books_open(const char *home, bool create, char error[FARE_ERROR_N]);
 void fare_books_close(struct fare_books **b);
+void fare_books_leave(struct fare_books *b); /* any thread: what scans the books beside the writer fails soon; single records can be read to the end */
 void fare_books_ids(struct fare_books *b, uint8_t store_id[FARE_STORE_ID_N], uint8_t epoch[FARE_EPOCH_N]);
 int fare_books_renew_epoch(struct fare_books *b) FARE_MUST; /* after a restore, before anything else; durable when it returns 0 */
 

@@ -280,6 +280,7 @@ static void leave(struct fare_bank *b)
 	fare_call_close(b);
 	fare_admin_close(b);
 	fare_alarms_close(b);
+	fare_books_leave(b->books); /* else no other bank can open before a long verify or rerate has seen all */
 	fare_readers_stop(b);
 	fare_space_stop(b);
 	fare_writer_stop(b);

@@ -23,6 +23,7 @@ struct fare_store {
 	pthread_mutex_t logs; /* held by who removes logs, and by a backup */
 	int archive_error;    /* logs: errno of the last try, 0: none */
 	atomic_bool failed;   /* for good */
+	atomic_bool leaving;  /* no plain scan goes on */
 };
 
 /* Steps of opening. The folders of a home's store (made with create), its path in dir; the environment, with DB_RECOVER or DB_RECOVER_FATAL: 0, or what the library says (close it then). */

@@ -53,6 +53,7 @@ bool fare_format_check(const char *dir, char error[FARE_STORE_ERROR_N]) FARE_MUS
 
 struct fare_store *fare_store_open(const char *home, bool create, char error[FARE_STORE_ERROR_N]);
 void fare_store_close(struct fare_store **s);
+void fare_store_leave(struct fare_store *s); /* any thread: scans outside a transaction end soon, as FARE_STORE_FAILED: nobody shall wait for a long one */
 bool fare_store_has_failed(const struct fare_store *s);
 
 /* A view of the store: the writer's transaction, or plain reads (each sees what is committed when it happens). Inside a transaction the writer must not use plain reads: it would wait for itself. Commit and abort belong to the thread that began. */

@@ -78,6 +78,8 @@ static void read_end(struct fare_view *v)
 		pthread_rwlock_unlock(&v->s->turn);
 }
 
+void fare_store_leave(struct fare_store *s) { atomic_store(&s->leaving, true); }
+
 static DBT dbt_of(const void *p, size_t n) { return (DBT){.data = (void *)(uintptr_t)p, .size = (u_int32_t)n, .ulen = (u_int32_t)n, .flags = DB_DBT_USERMEM}; }
 
 int fare_store_get(struct fare_view *v, enum fare_table t, const void *key, size_t key_n, struct fare_record *out)
@@ -172,6 +174,11 @@ int fare_store_scan(struct fare_view *v, enum fare_table t, const void *from, si
 	int r = FARE_STORE_OK;
 	memcpy(key, from, from_n);
 	while (r == FARE_STORE_OK) {
+		if (!v->txn && atomic_load(&v->s->leaving)) {
+			fare_store_say("%s: it is being left", fare_table_name(t));
+			r = FARE_STORE_FAILED;
+			break;
+		}
 		DBT k = {.data = key, .size = (u_int32_t)from_n, .ulen = sizeof key, .flags = DB_DBT_USERMEM}, bulk = dbt_of(bytes, last_n == 0 ? BULK_FIRST_BYTES : BULK_BYTES); /* many scans want little */
 		int got = cursor_get(v, t, &k, &bulk, DB_SET_RANGE | DB_MULTIPLE_KEY);
 		if (got == DB_NOTFOUND)

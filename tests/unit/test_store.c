@@ -182,6 +182,40 @@ static void test_scan(void **state)
 	assert_int_equal(none.next, N);
 }
 
+static int leave_at(void *arg, const uint8_t *key, size_t key_n, const uint8_t *p, size_t n)
+{
+	const struct scan *k = arg;
+	if (k->next == k->stop_at / 2)
+		fare_store_leave(s);
+	return scan_one(arg, key, key_n, p, n);
+}
+
+/* A scan under way ends before it has seen all; single records are read, and the writer goes on. */
+static void test_leave(void **state)
+{
+	(void)state;
+	enum { N = 3000 };
+	struct fare_view w;
+	struct fare_record rec;
+	struct scan plain = {.stop_at = N}, again = {.next = 0}, inside = {.next = 0};
+	uint8_t key[8];
+	assert_int_equal(fare_store_begin(s, &w), FARE_STORE_OK);
+	for (uint64_t i = 0; i < N; i++)
+		put(&w, i, 500);
+	assert_int_equal(fare_store_commit(&w), FARE_STORE_OK);
+	struct fare_view v = fare_view_plain(s);
+	assert_int_equal(fare_store_scan(&v, FARE_TABLE_LEDGER, "", 0, leave_at, &plain), FARE_STORE_FAILED);
+	assert_true(plain.next > N / 2 && plain.next < N);
+	assert_int_equal(fare_store_scan(&v, FARE_TABLE_LEDGER, "", 0, scan_one, &again), FARE_STORE_FAILED);
+	assert_int_equal(again.next, 0);
+	fare_put_u64(key, N - 1);
+	assert_int_equal(fare_store_get(&v, FARE_TABLE_LEDGER, key, sizeof key, &rec), FARE_STORE_OK);
+	assert_int_equal(fare_store_begin(s, &w), FARE_STORE_OK);
+	assert_int_equal(fare_store_scan(&w, FARE_TABLE_LEDGER, "", 0, scan_one, &inside), FARE_STORE_OK);
+	assert_int_equal(inside.next, N);
+	assert_int_equal(fare_store_abort(&w), FARE_STORE_OK);
+}
+
 /* The encodings are a promise: what changes them needs a new record version. */
 static void check_bytes(enum fare_table t, const char *want)
 {
@@ -604,7 +638,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
-		T(test_open), T(test_no_home), T(test_records), T(test_scan), T(test_largest), T(test_strange_records), T(test_first_version), T(test_first_version_of_a_model), T(test_schema), T(test_format), T(test_unfinished),
+		T(test_open), T(test_no_home), T(test_records), T(test_scan), T(test_leave), T(test_largest), T(test_strange_records), T(test_first_version), T(test_first_version_of_a_model), T(test_schema), T(test_format), T(test_unfinished),
 #ifdef FARE_FAULTS
 		T(test_failed_commit), T(test_failed_books),
 #endif
