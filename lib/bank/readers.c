@@ -27,7 +27,8 @@ static void read_on(struct fare_bank *b, bool quick_only)
 		pthread_mutex_lock(&all->lock);
 		while (!all->quick.first && (quick_only || !all->slow.first) && !all->stopping)
 			pthread_cond_wait(&all->more, &all->lock);
-		struct fare_reading *r = all->stopping ? NULL : take(all->quick.first ? &all->quick : &all->slow);
+		/* Whoever may scan does that first: a flood of quick ones, which have a thread of their own, must not keep operators out. */
+		struct fare_reading *r = all->stopping ? NULL : take(!quick_only && all->slow.first ? &all->slow : &all->quick);
 		pthread_mutex_unlock(&all->lock);
 		if (!r)
 			return;

@@ -95,7 +95,7 @@ bool fare_call_read_meter(void *bank, struct fare_worker *w, unsigned slot, stru
 struct fare_reading {
 	void (*read)(struct fare_reading *r); /* on a reader's thread: it alone touches what belongs to it */
 	void (*back)(struct fare_reading *r); /* then on the decider's */
-	bool quick;                           /* one record or two, for a caller who waits: not behind scans */
+	bool quick;                           /* some records, for a caller who waits: not behind scans */
 	struct fare_bank *bank;               /* the readers', like what follows */
 	struct fare_reading *next;
 	struct fare_post_node node;

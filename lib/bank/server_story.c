@@ -128,7 +128,7 @@ void fare_story_ask(struct fare_bank *b, struct fare_worker *w, const struct far
 		return;
 	}
 	struct story_read *r = fare_alloc(sizeof *r);
-	*r = (struct story_read){.reading = {.read = story_read, .back = story_back}, .question = ask->call_id, .incarnation = w->incarnation, .key = k->id};
+	*r = (struct story_read){.reading = {.read = story_read, .back = story_back, .quick = true}, .question = ask->call_id, .incarnation = w->incarnation, .key = k->id};
 	look(b, id, &r->facts);
 	b->story_reads++;
 	fare_read(b, &r->reading);
