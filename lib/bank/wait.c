@@ -90,7 +90,7 @@ static bool can_write(const struct fare_conf *c)
 	if (!fare_path(store, sizeof store, c->home, "store") || !fare_path(path, sizeof path, store, "PROBE"))
 		return false;
 	int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
-	bool ok = fd >= 0 && fare_write_all(fd, path, sizeof path) && (fallocate(fd, 0, 0, PROBE_BYTES) == 0 || errno == EOPNOTSUPP);
+	bool ok = fd >= 0 && fare_write_all(fd, path, strlen(path)) && (fallocate(fd, 0, 0, PROBE_BYTES) == 0 || errno == EOPNOTSUPP);
 	int e = errno;
 	if (fd >= 0) {
 		close(fd);

@@ -51,30 +51,18 @@ static int call_connect(void)
 	return fd;
 }
 
-static void say(int fd, const uint8_t *msg, size_t n) { TEST_MUST(n > 0 && send(fd, msg, n, MSG_NOSIGNAL) == (ssize_t)n); }
-
 static void say_hello(int fd, struct fare_id incarnation, unsigned no)
 {
 	uint8_t msg[FARE_MSG_SMALL];
 	struct fare_hello h = {.incarnation = incarnation, .worker_no = no, .pid = (uint32_t)getppid(), .slots = SLOTS};
-	say(fd, msg, fare_proto_hello(msg, sizeof msg, &h));
-}
-
-/* The type of the next message; 0: cut off. */
-static int hear(int fd)
-{
-	uint8_t msg[FARE_MSG_SMALL];
-	struct pollfd p = {.fd = fd, .events = POLLIN};
-	TEST_MUST(poll(&p, 1, WAIT_MS) == 1);
-	ssize_t n = recv(fd, msg, sizeof msg, 0);
-	return n >= 2 ? msg[1] : 0;
+	test_say(fd, msg, fare_proto_hello(msg, sizeof msg, &h));
 }
 
 static void impersonate(struct fare_id incarnation)
 {
 	int fd = call_connect();
 	say_hello(fd, incarnation, 1);
-	TEST_MUST(hear(fd) == 0);
+	TEST_MUST(test_hear(fd) == 0);
 	close(fd);
 }
 
@@ -91,7 +79,7 @@ static int bad_connect(const struct bad *b)
 {
 	int fd = call_connect();
 	say_hello(fd, b->incarnation, 7);
-	TEST_MUST(hear(fd) == FARE_MSG_WELCOME);
+	TEST_MUST(test_hear(fd) == FARE_MSG_WELCOME);
 	return fd;
 }
 
@@ -99,8 +87,8 @@ static void end_other_call(const struct bad *b, struct fare_id id)
 {
 	uint8_t msg[FARE_MSG_SMALL];
 	int fd = bad_connect(b);
-	say(fd, msg, fare_proto_bare(msg, sizeof msg, FARE_PROTO_VERSION, FARE_MSG_VOID, 0, id));
-	TEST_MUST(hear(fd) == FARE_MSG_ACK); /* nothing of that id has ended in this slot, and nothing does */
+	test_say(fd, msg, fare_proto_bare(msg, sizeof msg, FARE_PROTO_VERSION, FARE_MSG_VOID, 0, id));
+	TEST_MUST(test_hear(fd) == FARE_MSG_ACK); /* nothing of that id has ended in this slot, and nothing does */
 	close(fd);
 }
 
@@ -110,8 +98,8 @@ static void admit_no_id(const struct bad *b)
 	uint8_t msg[FARE_MSG_SMALL];
 	struct fare_admit ask = ask_of((struct fare_id){{0}});
 	int fd = bad_connect(b);
-	say(fd, msg, fare_proto_ask(msg, sizeof msg, FARE_MSG_ADMIT, 1, &ask));
-	TEST_MUST(hear(fd) == 0);
+	test_say(fd, msg, fare_proto_ask(msg, sizeof msg, FARE_MSG_ADMIT, 1, &ask));
+	TEST_MUST(test_hear(fd) == 0);
 	close(fd);
 }
 

@@ -98,18 +98,6 @@ static void raw_make(void)
 	TEST_MUST(raw.slots);
 }
 
-static void say(int fd, const uint8_t *msg, size_t n) { TEST_MUST(n > 0 && send(fd, msg, n, MSG_NOSIGNAL) == (ssize_t)n); }
-
-/* The type of the next message; 0: cut off. */
-static int hear(int fd)
-{
-	uint8_t msg[FARE_MSG_SMALL];
-	struct pollfd p = {.fd = fd, .events = POLLIN};
-	TEST_MUST(poll(&p, 1, WAIT_MS) == 1);
-	ssize_t n = recv(fd, msg, sizeof msg, 0);
-	return n >= 2 ? msg[1] : 0;
-}
-
 /* A connection with its hello said: slot 0 is listed when it has a call. */
 static int raw_connect(struct fare_id listed)
 {
@@ -120,7 +108,7 @@ static int raw_connect(struct fare_id listed)
 	TEST_MUST(fare_path(path, sizeof path, bank.conf.run, FARE_CALL_SOCKET));
 	int fd = fare_unix_connect(path, SOCK_SEQPACKET);
 	TEST_MUST(fd >= 0);
-	say(fd, msg, fare_proto_hello(msg, sizeof msg, &h));
+	test_say(fd, msg, fare_proto_hello(msg, sizeof msg, &h));
 	return fd;
 }
 
@@ -130,14 +118,14 @@ static struct fare_id raw_admit(int fd, uint16_t slot)
 	struct fare_admit ask = ask_of(fare_id_new());
 	memcpy(raw.slots[slot].call_id, ask.call_id.b, sizeof ask.call_id.b);
 	atomic_store(&raw.slots[slot].state, FARE_METER_IDLE);
-	say(fd, msg, fare_proto_ask(msg, sizeof msg, FARE_MSG_ADMIT, slot, &ask));
+	test_say(fd, msg, fare_proto_ask(msg, sizeof msg, FARE_MSG_ADMIT, slot, &ask));
 	return ask.call_id;
 }
 
 static void raw_settle(int fd, struct fare_id id)
 {
 	uint8_t msg[FARE_MSG_SMALL];
-	say(fd, msg, fare_proto_bare(msg, sizeof msg, FARE_PROTO_VERSION, FARE_MSG_SETTLE, 0, id));
+	test_say(fd, msg, fare_proto_bare(msg, sizeof msg, FARE_PROTO_VERSION, FARE_MSG_SETTLE, 0, id));
 }
 
 static void raw_progress(void)
@@ -161,16 +149,16 @@ static void raw_end_well(int fd, struct fare_id id)
 {
 	raw_final();
 	raw_settle(fd, id);
-	TEST_MUST(hear(fd) == FARE_MSG_ACK);
+	TEST_MUST(test_hear(fd) == FARE_MSG_ACK);
 }
 
 /* A connection with a call that runs. */
 static int raw_run(struct fare_id *id)
 {
 	int fd = raw_connect((struct fare_id){{0}});
-	TEST_MUST(hear(fd) == FARE_MSG_WELCOME);
+	TEST_MUST(test_hear(fd) == FARE_MSG_WELCOME);
 	*id = raw_admit(fd, 0);
-	TEST_MUST(hear(fd) == FARE_MSG_GRANT);
+	TEST_MUST(test_hear(fd) == FARE_MSG_GRANT);
 	raw_progress();
 	return fd;
 }
@@ -315,7 +303,7 @@ static void close_and_come_back(void)
 	close(raw_run(&id));
 	sleep_ms(300);
 	int fd = raw_connect(id);
-	TEST_MUST(hear(fd) == FARE_MSG_WELCOME);
+	TEST_MUST(test_hear(fd) == FARE_MSG_WELCOME);
 	raw_end_well(fd, id);
 }
 
@@ -334,7 +322,7 @@ static void speak_on_both(void)
 	struct fare_id id;
 	raw_make();
 	int old = raw_run(&id), fd = raw_connect(id);
-	TEST_MUST(hear(fd) == FARE_MSG_WELCOME);
+	TEST_MUST(test_hear(fd) == FARE_MSG_WELCOME);
 	(void)!send(old, msg, fare_proto_bare(msg, sizeof msg, FARE_PROTO_VERSION, FARE_MSG_SETTLE, 0, id), MSG_NOSIGNAL);
 	step();
 	raw_end_well(fd, id);
@@ -394,7 +382,7 @@ static void settle_twice(void)
 	raw_settle(fd, id);
 	TEST_MUST(poll(&p, 1, 300) == 0);
 	step();
-	TEST_MUST(hear(fd) == FARE_MSG_ACK);
+	TEST_MUST(test_hear(fd) == FARE_MSG_ACK);
 }
 
 static void row_r7(void)

@@ -3,12 +3,14 @@
 
 #include <pthread.h>
 #include <errno.h>
+#include <poll.h>
 #include <fcntl.h>
 #include <limits.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/socket.h>
 #include <sys/file.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -144,6 +146,18 @@ bool test_text(const struct fare_json *j, const char *name, char *out, size_t si
 	bool ok = fare_json_string(j, n, &b) && fare_span_copy(fare_buf_span(&b), out, size);
 	fare_buf_release(&b);
 	return ok;
+}
+
+void test_say(int fd, const uint8_t *msg, size_t n) { TEST_MUST(n > 0 && send(fd, msg, n, MSG_NOSIGNAL) == (ssize_t)n); }
+
+int test_hear(int fd)
+{
+	enum { WAIT_MS = 20000 };
+	uint8_t msg[FARE_MSG_SMALL];
+	struct pollfd p = {.fd = fd, .events = POLLIN};
+	TEST_MUST(poll(&p, 1, WAIT_MS) == 1);
+	ssize_t n = recv(fd, msg, sizeof msg, 0);
+	return n >= 2 ? msg[1] : 0;
 }
 
 int64_t test_nano(const struct fare_json *j, const char *name)

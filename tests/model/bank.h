@@ -32,6 +32,10 @@ enum fare_asked test_admit(struct fare_link *l, int slot, const struct fare_admi
 /* fare_link_extend, likewise. */
 enum fare_asked test_extend(struct fare_link *l, int slot, uint64_t held_output, struct fare_extended *answer, uint64_t timeout_ms);
 
+/* Messages of call.sock, by hand. hear: the type of the next one; 0: cut off. */
+void test_say(int fd, const uint8_t *msg, size_t n);
+int test_hear(int fd);
+
 /* Members of records. */
 int64_t test_nano(const struct fare_json *j, const char *name); /* an amount */
 int64_t test_number(const struct fare_json *j, const char *name);
